@@ -1,0 +1,1 @@
+"""The canonical vocabulary: what a deal is here, whatever the CRM calls it. Imports nothing of ours."""
