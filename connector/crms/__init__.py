@@ -1,0 +1,1 @@
+"""One folder per CRM. Everything a vendor does differently ends here."""

@@ -1,0 +1,242 @@
+"""The protocol a CRM implements, and its value types. Everything above this line of the house is vendor-neutral."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Protocol
+
+import orjson
+
+FieldType = Literal[
+    "text", "long_text", "number", "percent", "money", "integer", "boolean", "date", "datetime",
+    "picklist", "multipicklist", "reference", "id", "other",
+]  # fmt: skip
+Value = str | int | float | bool | None
+"""A field's value as the CRM sent it: JSON scalar. Empty string and null both occur on HubSpot; dates are text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    value: str
+    label: str
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the live schema, as the connection's user sees it."""
+
+    name: str
+    label: str
+    type: FieldType
+    writable: bool
+    calculated: bool = False
+    options: tuple[Option, ...] = ()
+    restricted: bool = False  # a picklist that refuses values outside its options
+    length: int | None = None
+    scale: int | None = None
+    sensitive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """``id`` is the identity that mappings use: ApiName on Salesforce, stage id on HubSpot."""
+
+    id: str
+    label: str
+    active: bool = True
+    closed: bool = False
+    won: bool = False
+    probability: float | None = None  # 0–1
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """``id``: record type developer name (``Master`` without record types) or pipeline id."""
+
+    id: str
+    label: str
+    stages: tuple[Stage, ...]
+    active: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class OrgInfo:
+    """What the credentials prove. ``calls_used`` and ``calls_max`` are the org's own gauge, by everyone, for its day."""
+
+    org_id: str
+    name: str
+    user_id: str
+    api_version: str
+    time_zone: str
+    currency: str
+    now: datetime
+    calls_used: int | None = None
+    calls_max: int | None = None
+    sandbox: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One historical value of one field."""
+
+    value: str | None
+    at: datetime
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One associated record: its id and the labels the association carries (by name)."""
+
+    id: str
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as the CRM has it now.
+
+    ``values``: field name as mapped (``Account.Customer_Type__c`` with its dot) → value as received.
+    ``history``: field → versions, oldest first (HubSpot). ``links``: object → associated records (HubSpot).
+    """
+
+    id: str
+    values: Mapping[str, Value]
+    version: str | None = None
+    modified_at: datetime | None = None
+    deleted: bool = False
+    merged_into: str | None = None
+    history: Mapping[str, tuple[Version, ...]] = field(default_factory=dict)
+    links: Mapping[str, tuple[Link, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """One stream of one CRM, with exactly the fields that the mapping names: nothing else is ever requested.
+
+    ``history``: fields whose versions are wanted; ``links``: objects whose associations are wanted;
+    ``presence``: denied fields of which only *is it filled?* may be asked (answered as a boolean under that name).
+    """
+
+    name: str  # opportunities, stage_history, contact_roles, tasks, events, calls, emails, meetings, accounts, contacts, owners
+    object: str  # Opportunity, deals …
+    fields: tuple[str, ...] = ()
+    history: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    presence: tuple[str, ...] = ()
+
+
+Bookmark = Mapping[str, str]
+"""How far a stream has been read: opaque to everyone but the adapter that wrote it. Text to text, so that it can be stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What to read: everything after ``bookmark`` (None: everything), up to ``until`` on the CRM's clock.
+
+    ``open_ids`` answers with the ids of open deals that the state holds, for sweeps of sets that have no stamps.
+    ``known_versions`` answers with the versions that the state holds of the ids asked for: an adapter that finds a
+    record unchanged (our own write coming back, the overlap) need not read its history and associations again.
+    """
+
+    bookmark: Bookmark | None
+    until: datetime
+    open_ids: Callable[[], Sequence[str]] = tuple
+    known_versions: Callable[[Sequence[str]], Mapping[str, str]] = lambda ids: {}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Records that belong together, and the bookmark to commit *with* them: a crash after the commit repeats nothing,
+    a crash before it repeats this page. ``complete_for``: parents of which the page holds the whole set of children."""
+
+    records: tuple[Record, ...]
+    bookmark: Bookmark
+    complete_for: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Values to set on one record, in JSON wire form (see scorecard.fields.wire): None clears.
+
+    ``group``: what the record shares a lock with (its account); updates of one group travel side by side.
+    """
+
+    object: str
+    id: str
+    values: Mapping[str, Value]
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteResult:
+    """What became of one update. ``status``: written; rejected (the CRM refused it, ``code`` and the CRM's own
+    ``crm_code`` and ``message`` say why); gone (deleted or merged); deferred (limits: try again)."""
+
+    id: str
+    status: Literal["written", "rejected", "gone", "deferred"]
+    code: str | None = None
+    crm_code: str | None = None
+    message: str | None = None
+    version: str | None = None
+
+
+@dataclass
+class Meter:
+    """Calls made through a connection since it was opened, and the CRM's own gauge where it shows one."""
+
+    calls: int = 0
+    allocation_used: int | None = None
+    allocation_max: int | None = None
+
+
+class Crm(Protocol):
+    """One connection to one CRM. Raises only classes of connector.errors."""
+
+    kind: str
+    meter: Meter
+
+    def now(self) -> datetime:
+        """The CRM's clock (its Date header), aware UTC."""
+        ...
+
+    def check(self) -> OrgInfo:
+        """Prove the credentials. Raises AuthenticationError, MissingScope, Transient."""
+        ...
+
+    def discover(self, object: str) -> Mapping[str, Field]:
+        """The live schema of one object, as the connection's user sees it. Raises CrmConfigError for an unknown object."""
+        ...
+
+    def pipelines(self) -> tuple[Pipeline, ...]:
+        """Pipelines (record types) with the stages that are legal in each, inactive ones included."""
+        ...
+
+    def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:
+        """Pages of records changed in the window, deleted and merged ones included. The last page carries the final bookmark, even if empty."""
+        ...
+
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
+        """Re-read known records now, by the id asked for; ids that are gone or merged away are absent."""
+        ...
+
+    def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
+        """Exactly one result per update, whatever the batches did. Refuses fields outside the manifest with OutsideManifest."""
+        ...
+
+    def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+def inputs_hash(values: Mapping[str, Value], names: Iterable[str]) -> str:
+    """A hash of the named fields of a record as received, null and "" alike.
+
+    Two reads of an unchanged record agree; an edit of a field that is not named does not change it.
+    """
+    inputs = {name: values.get(name) if values.get(name) != "" else None for name in names}
+    return hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]

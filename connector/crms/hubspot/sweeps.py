@@ -1,0 +1,73 @@
+"""Streams without stamps: owners, read whole each time, and the contacts of open deals, swept once a day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from connector.clock import parse_instant
+from connector.crms.base import Page, Record, StreamSpec, Value, Window
+from connector.crms.hubspot.associations import BATCH, read_links
+from connector.crms.hubspot.transport import Transport
+from connector.crms.hubspot.wire import instant, millis, version_text
+from connector.errors import CrmConfigError, NoProgress
+
+OWNERS_PAGE = 100
+DONE, BEGUN, AFTER = "swept", "begun", "after"
+
+
+def owners(transport: Transport, spec: StreamSpec, window: Window) -> Iterator[Page]:
+    """All owners, active and archived, on one page a call. ``values``: the fields asked for, and ``archived``.
+
+    Raises CrmConfigError for a field that owners do not have.
+    """
+    path = f"/crm/owners/{transport.settings.api_version}"
+    bookmark = {DONE: str(millis(window.until))}
+    for archived in ("false", "true"):
+        after: str | None = None
+        while True:
+            query = [("limit", str(OWNERS_PAGE)), ("archived", archived), *([("after", after)] if after else [])]
+            answer = transport.get(path, query).body
+            yield Page(tuple(_owner(raw, spec) for raw in answer["results"]), bookmark)
+            following = ((answer.get("paging") or {}).get("next") or {}).get("after")
+            if following is None:
+                break
+            if following == after:
+                raise NoProgress("owners: the list gave the same cursor twice")
+            after = str(following)
+    yield Page((), bookmark)
+
+
+OPTIONAL = frozenset({"id", "email", "type", "firstName", "lastName", "userId", "userIdIncludingInactive", "archived", "createdAt", "updatedAt"})
+
+
+def _owner(raw: dict[str, Value], spec: StreamSpec) -> Record:
+    unknown = sorted(name for name in spec.fields if name not in raw and name not in OPTIONAL)
+    if unknown:
+        raise CrmConfigError(f"owners have no {', '.join(unknown)}")
+    values: dict[str, Value] = {name: raw.get(name) for name in spec.fields}
+    at = millis(parse_instant(str(raw["updatedAt"])))
+    return Record(str(raw["id"]), {**values, "archived": bool(raw.get("archived", False))}, version_text(at), instant(at))
+
+
+def contact_roles(transport: Transport, spec: StreamSpec, window: Window) -> Iterator[Page]:
+    """The associations of all open deals, once a day: they have no date, and changing them moves no stamp.
+
+    One record a deal, without values; ``links`` holds the whole set, so every deal of a page is in ``complete_for``.
+    A sweep that was interrupted goes on after the last deal committed.
+    """
+    held = dict(window.bookmark or {})
+    until = millis(window.until)
+    settings = transport.settings
+    day = (settings.sweep_every - settings.settle).total_seconds() * 1000  # a daily run is not punctual
+    if AFTER not in held and DONE in held and until - int(held[DONE]) < day:
+        yield Page((), held)
+        return
+    begun, after = held.get(BEGUN, str(until)), held.get(AFTER, "")
+    ids = sorted(id_ for id_ in window.open_ids() if id_ > after)
+    last = {DONE: held[DONE]} if DONE in held else {}
+    for start in range(0, len(ids), BATCH):
+        piece = ids[start : start + BATCH]
+        links = {target: read_links(transport, spec.object, target, piece) for target in spec.links}
+        records = tuple(Record(id_, {}, links={target: of[id_] for target, of in links.items()}) for id_ in piece)
+        yield Page(records, {**last, BEGUN: begun, AFTER: piece[-1]}, complete_for=tuple(piece))
+    yield Page((), {DONE: begun})

@@ -1,0 +1,57 @@
+"""Salesforce: REST reads with keyset windows, collections writes, describe and picklists. Nothing here is known outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+
+from connector.clock import Clock
+from connector.crms.base import Field, Meter, OrgInfo, Page, Pipeline, Record, StreamSpec, Update, Window, WriteResult
+from connector.crms.manifest import Manifest, managed
+from connector.crms.salesforce import schema
+from connector.crms.salesforce.rest import Reader
+from connector.crms.salesforce.settings import SalesforceSettings
+from connector.crms.salesforce.transport import Client
+from connector.crms.salesforce.write import Writer
+
+__all__ = ["SalesforceCrm", "SalesforceSettings"]
+
+
+class SalesforceCrm:
+    """One org. ``manifest``: object → fields that may be written (``{"Opportunity": frozenset({"KPI_Pace__c"})}``); empty: read only.
+
+    Opens no connection before the first call. Raises OutsideManifest for a manifest that names a field of the company's own.
+    """
+
+    kind = "salesforce"
+
+    def __init__(self, settings: SalesforceSettings, clock: Clock, manifest: Manifest | None = None) -> None:
+        self.meter = Meter()
+        self._client = Client(settings, clock, self.meter)
+        self._schema = schema.Schema(self._client)
+        self._reader = Reader(self._client, self._schema, settings)
+        self._writer = Writer(self._client, clock, settings, managed(manifest or {}))
+
+    def now(self) -> datetime:
+        return self._client.now()
+
+    def check(self) -> OrgInfo:
+        return schema.org_info(self._client)
+
+    def discover(self, object: str) -> Mapping[str, Field]:
+        return self._schema.describe(object).fields
+
+    def pipelines(self) -> tuple[Pipeline, ...]:
+        return schema.pipelines(self._client)
+
+    def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:
+        return self._reader.read(stream, window)
+
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
+        return self._reader.fetch(object, ids, fields)
+
+    def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
+        return self._writer.write(updates)
+
+    def close(self) -> None:
+        self._client.close()

@@ -1,0 +1,202 @@
+"""Writing: collections of up to 200 records, one result for each, whatever becomes of a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from connector.clock import Clock
+from connector.crms import retry
+from connector.crms.base import Update, WriteResult
+from connector.crms.manifest import Manifest, refuse_outside
+from connector.crms.salesforce import soql
+from connector.crms.salesforce.faults import DEAD_LETTERS, GONE, GOVERNOR, Problem, problems
+from connector.crms.salesforce.settings import SalesforceSettings
+from connector.crms.salesforce.transport import Client
+from connector.errors import (
+    AuthenticationError,
+    BudgetReached,
+    ConnectorError,
+    CrmConfigError,
+    MissingScope,
+    TooLarge,
+    Transient,
+)
+
+LOCK_TRIES = 3
+Outcome = tuple[Update, Problem | None]
+Answered = tuple[Update, WriteResult]
+
+
+class Writer:
+    """The write side of one connection. The batch size falls on governor errors and stays low for the rest of the run."""
+
+    def __init__(self, client: Client, clock: Clock, settings: SalesforceSettings, manifest: Manifest) -> None:
+        self._client = client
+        self._clock = clock
+        self._manifest = manifest
+        self._size = settings.write_batch
+
+    def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
+        """See Crm.write. The check against the manifest is made here, at the call, before the first result is asked for."""
+        refuse_outside(self._manifest, updates)
+        return self._results([replace(update) for update in in_order(updates)])
+
+    def _results(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
+        waiting = list(updates)
+        open_ = {id(update): update for update in waiting}
+        while waiting:
+            batch = self._next(waiting)
+            del waiting[: len(batch)]
+            try:
+                for update, result in self._batch(batch):
+                    del open_[id(update)]
+                    yield result
+            except (BudgetReached, Transient) as stop:
+                # Nothing more gets through now; setting absolute values again later does no harm.
+                yield from (_deferred(update, stop) for update in open_.values())
+                return
+            except (AuthenticationError, MissingScope) as stop:
+                yield from (_deferred(update, stop) for update in open_.values())
+                raise
+
+    def _next(self, waiting: Sequence[Update]) -> Sequence[Update]:
+        """The next batch: never the same record twice, since Salesforce refuses that."""
+        seen: set[tuple[str, str]] = set()
+        for count, update in enumerate(waiting[: self._size]):
+            key = (update.object, soql.to18(update.id))
+            if key in seen:
+                return waiting[:count]
+            seen.add(key)
+        return waiting[: self._size]
+
+    def _batch(self, batch: Sequence[Update]) -> Iterator[Answered]:
+        """The results of one batch. Raises BudgetReached, Transient, AuthenticationError, MissingScope when nothing more gets through."""
+        yield from ((update, WriteResult(update.id, "written")) for update in batch if not update.values)
+        sent = [update for update in batch if update.values]
+        if not sent:
+            return
+        try:
+            outcomes = self._send(sent)
+        except TooLarge as error:
+            yield from self._smaller(sent, Problem("TOO_LARGE", error.message), len(sent))
+            return
+        except CrmConfigError as error:
+            yield from self._refused(sent, error)
+            return
+        again: list[tuple[Update, Problem]] = []
+        for update, problem in outcomes:
+            if problem and GOVERNOR.search(problem.message):
+                again.append((update, problem))
+            elif problem and problem.code == "UNABLE_TO_LOCK_ROW":
+                yield update, self._alone(update)
+            else:
+                yield update, _result(update, problem)
+        if again:
+            yield from self._smaller([update for update, _ in again], again[0][1], len(sent))
+
+    def _send(self, batch: Sequence[Update]) -> list[Outcome]:
+        """Every update with its problem, or None where it was written. Matched by position: a refused row carries no id."""
+        records = [{"attributes": {"type": soql.name(u.object)}, "id": u.id, **u.values} for u in batch]
+        body = orjson.dumps({"allOrNone": False, "records": records})
+        answer = self._client.json("PATCH", "composite/sobjects", writing=True, data=body)
+        if not isinstance(answer, list) or len(answer) != len(batch):
+            raise Transient(f"{len(batch)} updates were sent and not answered one by one")
+        return [(update, _problem(update, row)) for update, row in zip(batch, answer, strict=True)]
+
+    def _smaller(self, batch: Sequence[Update], problem: Problem, size: int) -> Iterator[Answered]:
+        """The same updates in batches of half the size, and none larger for the rest of the run."""
+        if size == 1:
+            yield batch[0], _result(batch[0], problem)
+            return
+        self._size = min(self._size, max(1, size // 2))
+        start = 0
+        while start < len(batch):
+            part = batch[start : start + self._size]
+            yield from self._batch(part)
+            start += len(part)
+
+    def _refused(self, batch: Sequence[Update], error: ConnectorError) -> Iterator[Answered]:
+        """The call as a whole was refused, so nothing of it was written: leave out whose field it names, else find the one by halving."""
+        code, _, message = error.message.partition(": ")
+        problem = Problem(code, message)
+        named = [update for update in batch if any(f"'{field}'" in message or field in message.split() for field in update.values)]
+        if len(batch) == 1 or len(named) == len(batch):
+            yield from ((update, _result(update, problem)) for update in batch)
+        elif named:
+            yield from ((update, _result(update, problem)) for update in named)
+            yield from self._batch([update for update in batch if update not in named])
+        else:
+            middle = len(batch) // 2
+            yield from self._batch(batch[:middle])
+            yield from self._batch(batch[middle:])
+
+    def _alone(self, update: Update) -> WriteResult:
+        """A locked record once more by itself, three times, with waits between."""
+
+        def attempt() -> WriteResult:
+            try:
+                [(_, problem)] = self._send([update])
+            except (BudgetReached, Transient) as stop:
+                return _deferred(update, stop)  # the client has tried that often enough
+            if problem and problem.code == "UNABLE_TO_LOCK_ROW":
+                raise _Locked(problem)
+            return _result(update, problem)
+
+        try:
+            result: WriteResult = retry.policy(self._clock.sleep, attempts=LOCK_TRIES)(attempt)
+        except _Locked as locked:
+            return _result(update, locked.problem)
+        return result
+
+
+class _Locked(Transient):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+def in_order(updates: Sequence[Update]) -> list[Update]:
+    """Records that share an account side by side, since Salesforce locks the account; a second update of a record after the first."""
+    turn: Counter[tuple[str, str]] = Counter()
+    keyed = []
+    for update in updates:
+        key = (update.object, soql.to18(update.id))
+        keyed.append(((turn[key], update.object, update.group or "", update.id), update))
+        turn[key] += 1
+    return [update for _, update in sorted(keyed, key=lambda pair: pair[0])]
+
+
+def _problem(update: Update, row: Any) -> Problem | None:
+    if row.get("success"):
+        if soql.to18(str(row.get("id"))) != soql.to18(update.id):
+            raise Transient("an update was answered with the id of another record")
+        return None
+    found = problems(row.get("errors") or [])
+    return found[0] if found else Problem("UNKNOWN_EXCEPTION", "refused without a reason")
+
+
+def _result(update: Update, problem: Problem | None) -> WriteResult:
+    if problem is None:
+        return WriteResult(update.id, "written")
+    message = _masked(problem.message, update)
+    if problem.code in GONE:
+        return WriteResult(update.id, "gone", "SC-E128", problem.code, message)
+    if problem.code == "REQUEST_LIMIT_EXCEEDED":
+        return WriteResult(update.id, "deferred", "SC-E078", problem.code, message)
+    return WriteResult(update.id, "rejected", DEAD_LETTERS.get(problem.code, "SC-E129"), problem.code, message)
+
+
+def _deferred(update: Update, error: ConnectorError) -> WriteResult:
+    return WriteResult(update.id, "deferred", error.code, None, error.message)
+
+
+def _masked(message: str, update: Update) -> str:
+    """The org's own words without the values that were sent."""
+    for value in sorted((str(v) for v in update.values.values() if isinstance(v, str) and v), key=len, reverse=True):
+        message = message.replace(value, "…")
+    return message
