@@ -1,0 +1,135 @@
+"""What an org fills in by itself when a record is saved: stage flags, expected amount, names, an activity's account and end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from typing import Any, Protocol
+
+from connector.sandbox.salesforce.rows import stamp, unstamp
+from connector.sandbox.salesforce.schema import Moment, Row
+
+HISTORY_FIELDS = ("Amount", "Probability", "StageName", "CloseDate")
+
+
+class Records(Protocol):
+    """What a save needs to know of the org around it. ``stages``: StageName → its OpportunityStage row."""
+
+    stages: dict[str, Row]
+    category_of: dict[str, str]
+
+    def find(self, record_id: str) -> Row | None: ...
+    def moment(self) -> Moment: ...
+    def local_day(self, at: datetime) -> str: ...
+    def append(self, name: str, values: Row, at: str, by: str) -> str: ...
+
+
+def opportunity(org: Records, row: Row, values: Row, at: str) -> None:
+    """Stage → probability, flags, forecast category (an explicit value wins); expected amount; the stage change's instant."""
+    new = "Id" not in row
+    stage_name = str(values.get("StageName", row.get("StageName")))
+    moved = stage_name != row.get("StageName")
+    if moved:
+        stage = org.stages.get(stage_name, {})
+        if stage or new:
+            values.setdefault("Probability", stage.get("DefaultProbability", 0.0))
+        values["IsClosed"] = stage.get("IsClosed", False)
+        values["IsWon"] = stage.get("IsWon", False)
+        values.setdefault("ForecastCategoryName", stage.get("ForecastCategoryName", "Omitted"))
+        if not new:
+            values["LastStageChangeDate"] = at
+    if "ForecastCategoryName" in values:
+        values["ForecastCategory"] = org.category_of.get(values["ForecastCategoryName"], "Omitted")
+    if moved or "Amount" in values or "Probability" in values:
+        amount, chance = (values.get(name, row.get(name)) for name in ("Amount", "Probability"))
+        values["ExpectedRevenue"] = None if amount is None or chance is None else round(amount * chance / 100, 2)
+
+
+def person(org: Records, row: Row, values: Row, at: str) -> None:
+    """Contact and User: the full name."""
+    parts = [values.get(name, row.get(name)) for name in ("FirstName", "LastName")]
+    values["Name"] = " ".join(part for part in parts if part)
+
+
+def task(org: Records, row: Row, values: Row, at: str) -> None:
+    """Status → closed and when; the account behind what or who it is about."""
+    status = values.get("Status", row.get("Status"))
+    closed = status == "Completed"
+    values["IsClosed"] = closed
+    if closed and not row.get("IsClosed"):
+        values.setdefault("CompletedDateTime", at)
+    elif not closed:
+        values["CompletedDateTime"] = None
+    _account(org, row, values)
+
+
+def event(org: Records, row: Row, values: Row, at: str) -> None:
+    """Start and length → end and day (an all-day event keeps its date as it is); the account."""
+    start = values.get("StartDateTime", row.get("StartDateTime"))
+    minutes = values.get("DurationInMinutes", row.get("DurationInMinutes")) or 0
+    if start is not None and ("StartDateTime" in values or "DurationInMinutes" in values):
+        end = unstamp(start) + timedelta(minutes=minutes)
+        values["EndDateTime"] = stamp(end)
+        all_day = values.get("IsAllDayEvent", row.get("IsAllDayEvent"))
+        values["ActivityDate"] = start[:10] if all_day else org.local_day(unstamp(start))
+        values["EndDate"] = values["ActivityDate"] if all_day else org.local_day(end)
+    _account(org, row, values)
+
+
+def _account(org: Records, row: Row, values: Row) -> None:
+    if "WhatId" not in values and "WhoId" not in values:
+        return
+    what, who = (values.get(name, row.get(name)) for name in ("WhatId", "WhoId"))
+    account = None
+    if what is not None:
+        account = what if what.startswith("001") else (org.find(what) or {}).get("AccountId")
+    if account is None and who is not None:
+        account = (org.find(who) or {}).get("AccountId")
+    values["AccountId"] = account
+
+
+Derive = Callable[[Records, Row, Row, str], None]
+ON_SAVE: Mapping[str, Derive] = {"Opportunity": opportunity, "Contact": person, "User": person, "Task": task, "Event": event}
+"""Object → what to add to ``values`` before they are stored in ``row`` (empty for a new record) at an instant."""
+
+
+def after_save(org: Records, name: str, row: Row, before: Mapping[str, Any], at: str, by: str) -> None:
+    """What a save leaves elsewhere. ``before``: old values of the fields that changed; for a new record, empty."""
+    if name == "Opportunity":
+        _history(org, row, before, at, by)
+    elif name in ("Task", "Event"):
+        _last_activity(org, row)
+
+
+def _history(org: Records, row: Row, before: Mapping[str, Any], at: str, by: str) -> None:
+    made = not before
+    if made or any(name in before for name in HISTORY_FIELDS):
+        snapshot = {
+            name: row.get(name)
+            for name in ("Amount", "Probability", "StageName", "CloseDate", "ExpectedRevenue", "ForecastCategory", "CurrencyIsoCode")
+        }
+        previous = (
+            {} if made else {"PrevAmount": before.get("Amount", row.get("Amount")), "PrevCloseDate": before.get("CloseDate", row.get("CloseDate"))}
+        )
+        created = row["CreatedDate"] if made else at
+        history_id = org.append("OpportunityHistory", {"OpportunityId": row["Id"], **snapshot, **previous}, created, by)
+        if "Amount" in before:
+            row["LastAmountChangedHistoryId"] = history_id
+        if "CloseDate" in before:
+            row["LastCloseDateChangedHistoryId"] = history_id
+    if "OwnerId" in before:
+        old, new = before["OwnerId"], row["OwnerId"]
+        names = [(org.find(owner) or {}).get("Name") for owner in (old, new)]
+        for kind, first, second in (("Text", *names), ("EntityId", old, new)):
+            values = {"OpportunityId": row["Id"], "Field": "Owner", "DataType": kind, "OldValue": first, "NewValue": second}
+            org.append("OpportunityFieldHistory", values, at, by)
+
+
+def _last_activity(org: Records, row: Row) -> None:
+    """The deal shows its latest finished activity; that moves no stamp."""
+    on, deal = row.get("ActivityDate"), org.find(row.get("WhatId") or "")
+    if on is None or deal is None or "StageName" not in deal:
+        return
+    past = row.get("IsClosed", date.fromisoformat(on) <= date.fromisoformat(org.moment().today))
+    if past and on > deal.get("LastActivityDate", ""):
+        deal["LastActivityDate"] = on

@@ -1,0 +1,89 @@
+"""What an org holds before any business: itself, its first users, currencies, stages and record types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, Protocol
+
+from connector.sandbox.salesforce.rows import Table
+from connector.sandbox.salesforce.schema import Row
+from connector.sandbox.salesforce.stages import CATEGORY_LABELS, RECORD_TYPES, STAGES, offered
+
+EURO_RATES = (
+    (date(2000, 1, 1), 0.91), (date(2025, 1, 1), 0.96), (date(2025, 7, 1), 0.85), (date(2026, 1, 1), 0.88), (date(2026, 7, 1), 0.92),
+)  # fmt: skip
+"""Units of EUR for one USD from a day on."""
+
+
+class Fresh(Protocol):
+    """An org with its schema and no records yet."""
+
+    admin: str
+    tables: dict[str, Table]
+    stages: dict[str, Row]
+    record_types: dict[str, str]
+    offered: dict[str, list[str]]
+
+    def insert(self, name: str, values: Mapping[str, Any]) -> str: ...
+    def stages_changed(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """Ids of the org, of its administrator and of the API-only user whose token the connector has."""
+
+    org: str
+    admin: str
+    api_user: str
+
+
+def seed(org: Fresh) -> Seeded:
+    """Fill a fresh org."""
+    org.admin = ""
+    admin = _user(org, "System", "Administrator", "admin")
+    org.admin = admin
+    for name in ("CreatedById", "LastModifiedById"):
+        org.tables["User"].rows[admin][name] = admin
+    org_id = org.insert("Organization", {
+        "Name": "Beacon Surgical", "OrganizationType": "Enterprise Edition", "IsSandbox": True, "InstanceName": "USA8S",
+        "TimeZoneSidKey": "America/New_York", "LanguageLocaleKey": "en_US", "DefaultLocaleSidKey": "en_US", "FiscalYearStartMonth": 1,
+        "UsesStartDateAsFiscalYearName": False,
+    })  # fmt: skip
+    _money(org)
+    _stages(org)
+    return Seeded(org_id, admin, _user(org, "KPI", "Connector", "kpi.connector"))
+
+
+def _user(org: Fresh, first: str, last: str, name: str) -> str:
+    return org.insert("User", {
+        "FirstName": first, "LastName": last, "Username": f"{name}@beacon-surgical.example", "Email": f"{name}@beacon-surgical.example",
+        "IsActive": True, "UserType": "Standard", "TimeZoneSidKey": "America/New_York", "DefaultCurrencyIsoCode": "USD",
+    })  # fmt: skip
+
+
+def _money(org: Fresh) -> None:
+    current = EURO_RATES[-1][1]
+    for code, rate, corporate in (("USD", 1.0, True), ("EUR", current, False)):
+        org.insert("CurrencyType", {"IsoCode": code, "ConversionRate": rate, "DecimalPlaces": 2, "IsActive": True, "IsCorporate": corporate})
+    starts = [start for start, _ in EURO_RATES]
+    for (start, rate), after in zip(EURO_RATES, [*starts[1:], date(9999, 12, 31)], strict=True):
+        org.insert("DatedConversionRate", {"IsoCode": "EUR", "StartDate": start, "NextStartDate": after, "ConversionRate": rate})
+    org.insert("DatedConversionRate", {"IsoCode": "USD", "StartDate": starts[0], "NextStartDate": date(9999, 12, 31), "ConversionRate": 1.0})
+
+
+def _stages(org: Fresh) -> None:
+    for order, stage in enumerate(STAGES, 1):
+        made = org.insert("OpportunityStage", {
+            "MasterLabel": stage.name, "ApiName": stage.name, "IsActive": stage.active, "SortOrder": order, "IsClosed": stage.closed,
+            "IsWon": stage.won, "ForecastCategory": stage.category, "ForecastCategoryName": CATEGORY_LABELS[stage.category],
+            "DefaultProbability": stage.probability,
+        })  # fmt: skip
+        org.stages[stage.name] = org.tables["OpportunityStage"].rows[made]
+    for pipeline, (developer_name, label) in RECORD_TYPES.items():
+        org.record_types[developer_name] = org.insert(
+            "RecordType", {"Name": label, "DeveloperName": developer_name, "SobjectType": "Opportunity", "IsActive": True}
+        )
+        org.offered[org.record_types[developer_name]] = list(offered(pipeline))
+    org.stages_changed()
