@@ -1,0 +1,114 @@
+"""The closed list of canonical names, in one place, and the search for the nearest one.
+
+Sources: the command-line page §3.1 (canonical names), the golden org §2 (fields), the scorecard page §1 (scorecard keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, get_args
+
+from rapidfuzz import fuzz, process
+
+from connector.model.records import DealType, GateResult, Outcome, Requirement, Topic
+
+Kind = Literal["text", "reference", "money", "number", "probability", "boolean", "date", "instant", "choice"]
+
+DATES = (
+    "proposal_sent_on", "loi_signed_on", "secq_received_on", "secq_returned_on", "legal_sent_on", "legal_signed_on", "baa_on",
+    "pilot_started_on", "pilot_ended_on", "go_live_on", "first_order_on", "first_case_on", "cleared_on",
+)  # fmt: skip
+OPPORTUNITY_FIELDS: Mapping[str, Kind] = {
+    "name": "text", "account": "reference", "owner": "reference", "created_at": "instant", "closes_on": "date",
+    "amount": "money", "arr": "money", "capital_amount": "money", "projected_pull_through": "money", "currency": "text",
+    "probability": "probability", "lead_source": "text", "product": "text", "has_next_step": "boolean", "primary_contact": "boolean",
+    "lost_reason": "text", "contract_years": "number", "deal_type": "choice", "standard_terms": "boolean", "baa": "boolean",
+    "segment": "choice", "territory": "text", "region": "text", "reference": "boolean",
+    **dict.fromkeys(DATES, "date"),
+}  # fmt: skip
+"""Key of ``opportunities.fields`` → what it holds."""
+
+ACCOUNT_FIELDS = ("segment", "territory", "region", "reference")
+"""Those that may come from the account (``Account.…``, ``companies.…``)."""
+ACCOUNT_ONLY = ("region", "reference")
+REQUIRED_FIELDS = ("owner", "created_at", "closes_on", "amount")
+
+ALIASES: Mapping[str, str] = {
+    "security_questionnaire_received_on": "secq_received_on",
+    "security_questionnaire_completed_on": "secq_returned_on",
+    "contract_sent_on": "legal_sent_on",
+    "contract_signed_on": "legal_signed_on",
+}
+"""The golden org's longer names of four dates; a mapping may use either."""
+
+TOPICS: tuple[str, ...] = get_args(Topic)
+OUTCOMES: tuple[str, ...] = get_args(Outcome)
+DIRECTIONS = ("inbound", "outbound")
+DEAL_TYPES: tuple[str, ...] = get_args(DealType)
+GATE_RESULTS: tuple[str, ...] = get_args(GateResult)
+REQUIREMENTS: tuple[str, ...] = get_args(Requirement)
+
+DATA_FIELDS = ("amount", "arr", "closes_on", "next_step", "lead_source", "primary_contact", "segment", "product", "buyer_contact")
+"""What ``required_fields`` of kpis.yaml may name."""
+
+INPUTS = (
+    "quotas", "people", "spend", "clearances", "product_finance", "readiness", "arr_ledger", "renewals", "installed_base", "consumables",
+    "milestones", "adoption", "sentiment", "expansion_events", "time_log", "kol", "forecast_snapshots", "lms", "coaching", "outreach",
+    "persona_ratings", "fx",
+)  # fmt: skip
+
+ScorecardKind = Literal["text", "date", "datetime", "number"]
+WRITTEN: Mapping[str, ScorecardKind] = {
+    "stage": "text", "stage_entered_on": "date", "stage_benchmark_days": "number", "pace": "text", "open_gates": "text",
+    "gate_progress": "number", "compliance_since": "date", "secq_received_on": "date", "pilot_limit_on": "date", "personas": "text",
+    "personas_missing": "text", "last_buyer_activity": "date", "touch_density": "number", "regressions": "number", "close_pushes": "number",
+    "stale_reason": "text", "win_chance": "number", "win_chance_n": "number", "data_gaps": "text", "updated_at": "datetime",
+    "definition": "text",
+}  # fmt: skip
+"""Scorecard keys of a deal that the connector writes → the type the CRM field must have."""
+COMPUTED = (
+    "days_in_stage", "days_in_crm_stage", "stalled", "deal_age", "pilot_days", "pilot_overrun", "secq_days", "loi_to_secq_days",
+    "clearance_to_order_days", "blended_arr", "days_since_buyer", "weighted_amount", "pilot_started_on", "pilot_ended_on",
+)  # fmt: skip
+"""Scorecard keys that a formula of the CRM shows, and anchors: named so that check can look for them, never written."""
+ACCOUNT_SCORECARD = (
+    "arr", "nrr_12m", "renewal_on", "health_tier", "health_reason", "adoption", "milestones_on_time", "go_live_days",
+    "pull_through_per_unit", "open_pipeline", "active_kols", "expansion_triggers", "first_contact_on",
+)  # fmt: skip
+
+ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {"salesforce": ("Task", "Event"), "hubspot": ("calls", "emails", "meetings", "tasks")}
+DEAL_OBJECT: Mapping[str, str] = {"salesforce": "Opportunity", "hubspot": "deals"}
+ACCOUNT_OBJECT: Mapping[str, str] = {"salesforce": "Account", "hubspot": "companies"}
+CONTACT_OBJECT: Mapping[str, str] = {"salesforce": "Contact", "hubspot": "contacts"}
+
+SYNONYMS: Mapping[str, str] = {
+    "poc": "pilot", "proof_of_concept": "pilot", "trial": "pilot", "evaluation": "pilot", "value_analysis": "vac", "value_analysis_committee": "vac",
+    "product_committee": "vac", "hitrust": "security", "soc_2": "security", "infosec": "security_review", "hecvat": "security", "loi": "verbal",
+    "letter_of_intent": "verbal", "commit": "verbal", "baa_review": "compliance_legal", "negotiation": "contracting", "proposal": "contracting",
+    "gpo_review": "procurement", "discovery_meeting": "qualified_meeting", "won": "closed_won", "lost": "closed_lost", "duplicate": "closed_void",
+    "no_decision": "closed_no_decision", "close_date": "closes_on", "closedate": "closes_on", "create_date": "created_at", "created_on": "created_at",
+    "value": "amount", "type": "deal_type", "source": "lead_source", "surgeon": "surgeon_champion", "cio": "vp_it", "ciso": "security",
+    "nextstep": "next_step", "has_nextstep": "has_next_step",
+}  # fmt: skip
+
+
+def nearest(word: str, choices: Iterable[str], *, least: int = 60) -> tuple[str, int] | None:
+    """The choice nearest to a mistyped word and its score 0–100: a synonym first, else rapidfuzz WRatio; None below ``least``.
+
+    WRatio forgives a part for the whole, so that of nearly equal scores the choice nearest as a whole is taken (``dat``: date, not datetime).
+
+    >>> nearest("vac_review", ["security_review", "vac", "demo"])
+    ('vac', 90)
+    >>> nearest("loi", ["verbal", "lead"])
+    ('verbal', 100)
+    """
+    options = sorted(set(choices))
+    known = SYNONYMS.get(word.casefold().replace(" ", "_").replace("-", "_"))
+    if known in options:
+        return known, 100
+    found = process.extract(word, options, scorer=fuzz.WRatio, processor=str.casefold, score_cutoff=least, limit=5)
+    close = [(choice, score) for choice, score, _ in found if score >= found[0][1] - 5]
+    if not close:
+        return None
+    choice, score = max(close, key=lambda pair: (fuzz.ratio(word.casefold(), pair[0].casefold()), pair[1]))
+    return choice, round(score)

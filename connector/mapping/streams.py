@@ -1,0 +1,117 @@
+"""Which streams a mapping asks for, and exactly which fields of each: the mapped ones and a few fixed keys, never a denied one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from connector.crms.base import StreamSpec
+from connector.mapping import names
+from connector.mapping.schema import CrmMapping
+from connector.mapping.uses import allowed, field_uses, is_denied
+
+RECORD_TYPE = "RecordType.DeveloperName"
+HISTORY = {"dealstage": "stage", "pipeline": "pipeline", "closedate": "closes_on", "amount": "amount", "hubspot_owner_id": "owner"}
+"""HubSpot property → field of the change log. Stage and pipeline are always read, the others if mapped."""
+HISTORY_COLUMNS = {"StageName": "stage", "Amount": "amount", "CloseDate": "closes_on"}
+"""The same of a row of OpportunityHistory."""
+
+TASK_KEYS = ("WhatId", "WhoId", "AccountId", "OwnerId", "CreatedById", "Status", "IsClosed", "TaskSubtype", "ActivityDate", "CompletedDateTime",
+             "IsRecurrence")  # fmt: skip
+EVENT_KEYS = ("WhatId", "WhoId", "AccountId", "OwnerId", "CreatedById", "ActivityDate", "StartDateTime", "IsAllDayEvent", "IsChild", "IsRecurrence")
+ENGAGEMENT_KEYS = ("hs_timestamp", "hubspot_owner_id", "hs_created_by_user_id")
+SUBJECT = {"Task": "Subject", "Event": "Subject", "calls": "hs_call_title", "emails": "hs_email_subject", "meetings": "hs_meeting_title",
+           "tasks": "hs_task_subject"}  # fmt: skip
+"""Read only if a rule asks for words of the subject; classified in memory, never kept."""
+
+
+def streams(mapping: CrmMapping) -> tuple[StreamSpec, ...]:
+    """Parents before children: owners, accounts, contacts, opportunities, stage_history, contact_roles, activities."""
+    made = _salesforce(mapping) if mapping.crm == "salesforce" else _hubspot(mapping)
+    return tuple(_without_denied(mapping, spec) for spec in made)
+
+
+def scorecard_fields(mapping: CrmMapping) -> frozenset[str]:
+    """Field names that the connector manages on a deal."""
+    return frozenset(mapping.scorecard.written.values())
+
+
+def input_fields(mapping: CrmMapping) -> tuple[str, ...]:
+    """Fields of a deal that a scorecard is computed from and that can be read again by id: neither ours nor a parent's."""
+    spec = next(s for s in streams(mapping) if s.name == "opportunities")
+    return tuple(f for f in spec.fields if "." not in f and f not in scorecard_fields(mapping))
+
+
+def has_people(mapping: CrmMapping) -> bool:
+    """Contacts are read only where somebody wants personas."""
+    people = mapping.personas
+    return bool(people.roles or people.labels or people.titles or people.contact_field or people.buying_role or people.kol or people.lookups)
+
+
+def _unique(fields: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(fields))
+
+
+def _without_denied(mapping: CrmMapping, spec: StreamSpec) -> StreamSpec:
+    """The last gate: whatever led to a name, a denied one is not asked for."""
+
+    def keep(fields: Iterable[str]) -> tuple[str, ...]:
+        return _unique(f for f in fields if not is_denied(mapping, spec.object, f.rpartition(".")[2]))
+
+    return StreamSpec(spec.name, spec.object, keep(spec.fields), keep(spec.history), spec.links, spec.presence)
+
+
+def _mapped(mapping: CrmMapping, object: str) -> tuple[str, ...]:
+    """Mapped inputs of one object that may be read."""
+    return _unique(
+        use.field for use in field_uses(mapping) if use.object == object and use.role == "input" and not use.presence and allowed(mapping, use)
+    )
+
+
+def _presence(mapping: CrmMapping, object: str) -> tuple[str, ...]:
+    return _unique(use.field for use in field_uses(mapping) if use.object == object and use.presence)
+
+
+def _subject(mapping: CrmMapping, object: str) -> tuple[str, ...]:
+    wanted = any(rule.subject_any and (not rule.objects or object in rule.objects) for rule in mapping.activities.rules)
+    return (SUBJECT[object],) if wanted else ()
+
+
+def _salesforce(mapping: CrmMapping) -> Iterable[StreamSpec]:
+    deal = mapping.opportunities.object
+    record_type = () if set(mapping.opportunities.pipelines) == {"Master"} else (RECORD_TYPE,)
+    inputs = _mapped(mapping, deal)
+    yield StreamSpec("owners", "User", ("Name", "IsActive"))
+    yield StreamSpec("accounts", "Account", ("Name", *_mapped(mapping, "Account")))
+    if has_people(mapping):
+        yield StreamSpec("contacts", "Contact", ("AccountId", "Title", *_mapped(mapping, "Contact")))
+    deal_fields = ("StageName", *record_type, *inputs, *sorted(scorecard_fields(mapping)))
+    yield StreamSpec("opportunities", deal, deal_fields, presence=_presence(mapping, deal))
+    columns = [c for c in HISTORY_COLUMNS if c == "StageName" or c in inputs]
+    yield StreamSpec("stage_history", "OpportunityHistory", ("OpportunityId", *columns, "CreatedDate", "CreatedById"))
+    if has_people(mapping):
+        yield StreamSpec("contact_roles", "OpportunityContactRole", ("OpportunityId", "ContactId", "Role", "IsPrimary", "CreatedDate"))
+    for object, name, keys in (("Task", "tasks", TASK_KEYS), ("Event", "events", EVENT_KEYS)):
+        if object in mapping.activities.objects:
+            yield StreamSpec(name, object, (*keys, *_mapped(mapping, object), *_subject(mapping, object)))
+
+
+def _hubspot(mapping: CrmMapping) -> Iterable[StreamSpec]:
+    deal = mapping.opportunities.object
+    inputs = _mapped(mapping, deal)
+    people = has_people(mapping)
+    yield StreamSpec("owners", "owners", ("firstName", "lastName", "archived"))
+    yield StreamSpec("accounts", "companies", ("name", *_mapped(mapping, "companies")))
+    if people:
+        yield StreamSpec("contacts", "contacts", ("jobtitle", *_mapped(mapping, "contacts")), links=("companies",))
+    yield StreamSpec(
+        "opportunities", deal, ("dealstage", "pipeline", *inputs, *sorted(scorecard_fields(mapping))),
+        history=tuple(p for p in HISTORY if p in ("dealstage", "pipeline") or p in inputs),
+        links=("companies", "contacts") if people else ("companies",), presence=_presence(mapping, deal),
+    )  # fmt: skip
+    if people:
+        yield StreamSpec("contact_roles", deal, links=("contacts",))
+    extra = {"meetings": ("hs_meeting_start_time",), "tasks": ("hs_task_status", "hs_task_completion_date")}
+    for object in names.ACTIVITY_OBJECTS["hubspot"]:
+        if object in mapping.activities.objects:
+            fields = (*ENGAGEMENT_KEYS, *extra.get(object, ()), *_mapped(mapping, object), *_subject(mapping, object))
+            yield StreamSpec(object, object, fields, links=("deals", "contacts", "companies"))
