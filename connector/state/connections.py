@@ -1,0 +1,132 @@
+"""What is known of a connection as such: its org, its latch, its pause, the stages its CRM offers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert
+
+from connector.state.database import Database, Now, upsert
+from connector.state.tables import Connections, Pauses, StagesSeen, table
+
+CONNECTIONS = table(Connections)
+PAUSES = table(Pauses)
+STAGES = table(StagesSeen)
+
+
+@dataclass(frozen=True, slots=True)
+class Latch:
+    """The CRM refused the credential for good: no further sign-in with it. ``credential`` is a hash, never the thing itself."""
+
+    code: str
+    message: str
+    credential: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """No push on this connection until resumed."""
+
+    connection: str
+    reason: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStage:
+    """A stage that the CRM offers or once did."""
+
+    pipeline: str
+    stage: str
+    label: str
+    active: bool
+    first_seen: datetime | None = None
+    last_seen: datetime | None = None
+
+
+class ConnectionBook:
+    """Org, latch, pauses and stages, per connection."""
+
+    def __init__(self, database: Database, clock: Now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def checked(self, connection: str, org_id: str) -> None:
+        """The credential proved itself against this org: noted with the time, and a latch opens."""
+        opened = {"latched_code": None, "latched_message": None, "latched_credential": None, "latched_at": None}
+        self._set(connection, {"org_id": org_id, "checked_at": self._clock.now(), **opened})
+
+    def org_id(self, connection: str) -> str | None:
+        """The org that the credential last proved, None before the first time."""
+        row = self._row(connection)
+        return None if row is None else row.org_id
+
+    def checked_at(self, connection: str) -> datetime | None:
+        row = self._row(connection)
+        return None if row is None else row.checked_at
+
+    def latch(self, connection: str, code: str, message: str, *, credential: str | None = None) -> None:
+        """Remember a refusal for good."""
+        now = self._clock.now()
+        self._set(connection, {"latched_code": code, "latched_message": message, "latched_credential": credential, "latched_at": now})
+
+    def latched(self, connection: str, *, credential: str | None = None) -> Latch | None:
+        """The latch, None where there is none or where it was another credential that was refused."""
+        row = self._row(connection)
+        if row is None or row.latched_code is None:
+            return None
+        if credential is not None and row.latched_credential is not None and credential != row.latched_credential:
+            return None
+        return Latch(row.latched_code, row.latched_message, row.latched_credential, row.latched_at)
+
+    def unlatch(self, connection: str) -> None:
+        self._set(connection, {"latched_code": None, "latched_message": None, "latched_credential": None, "latched_at": None})
+
+    def pause(self, connection: str, reason: str) -> None:
+        """Takes effect before the next batch of a push that runs now. A second pause gives the newer reason, since the first."""
+        row = {"connection": connection, "reason": reason, "since": self._clock.now()}
+        with self._database.write() as db:
+            upsert(db, PAUSES, [row], keep=("since",))
+
+    def resume(self, connection: str) -> bool:
+        """False if it was not paused."""
+        with self._database.write() as db:
+            return db.execute(delete(PAUSES).where(PAUSES.c.connection == connection)).rowcount == 1
+
+    def paused(self, connection: str) -> Pause | None:
+        with self._database.read() as db:
+            row = db.execute(select(PAUSES).where(PAUSES.c.connection == connection)).first()
+        return None if row is None else Pause(row.connection, row.reason, row.since)
+
+    def see_stages(self, connection: str, stages: Iterable[SeenStage]) -> None:
+        """Note what the CRM offers now. Stages that it no longer offers stay, with the day they were last seen."""
+        now = self._clock.now()
+        rows = [
+            {
+                "connection": connection, "pipeline": stage.pipeline, "stage": stage.stage, "label": stage.label, "active": stage.active,
+                "first_seen": now, "last_seen": now,
+            }
+            for stage in stages
+        ]  # fmt: skip
+        with self._database.write() as db:
+            upsert(db, STAGES, rows, keep=("first_seen",))
+
+    def stages_seen(self, connection: str) -> list[SeenStage]:
+        """By pipeline and stage."""
+        query = select(STAGES).where(STAGES.c.connection == connection).order_by(STAGES.c.pipeline, STAGES.c.stage)
+        with self._database.read() as db:
+            return [SeenStage(row.pipeline, row.stage, row.label, row.active, row.first_seen, row.last_seen) for row in db.execute(query)]
+
+    def _row(self, connection: str) -> Any:
+        with self._database.read() as db:
+            return db.execute(select(CONNECTIONS).where(CONNECTIONS.c.connection == connection)).first()
+
+    def _set(self, connection: str, values: dict[str, Any]) -> None:
+        statement = insert(CONNECTIONS).values(connection=connection, **values)
+        with self._database.write() as db:
+            db.execute(statement.on_conflict_do_update(index_elements=["connection"], set_=values))

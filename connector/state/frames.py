@@ -1,0 +1,231 @@
+"""From the state to the sections of a book: the schema of ``inputs.crm`` in kpis/golden.md section 2, with today's maps applied.
+
+Values are typed: aware UTC instants, dates, Decimal. Deleted deals and their children are left out; a merged record's rows count
+for the survivor. Stage and pipeline are stored raw and mapped here, each with the pipeline of its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, or_, select
+
+from connector.state import history
+from connector.state.observations import Entry, outcome
+from connector.state.reading import Row, read
+from connector.state.store import Store
+from connector.state.survivors import Deals, Maps, aliases, alive
+from connector.state.tables import Observations, table
+
+OBSERVATIONS = table(Observations)
+Log = Mapping[tuple[str, str], list[Entry]]
+
+RENAMED: Mapping[str, str] = {
+    "secq_received_on": "security_questionnaire_received_on",
+    "secq_returned_on": "security_questionnaire_completed_on",
+    "legal_sent_on": "contract_sent_on",
+    "legal_signed_on": "contract_signed_on",
+}
+"""Stored column → column of a book, where they differ."""
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "owners": ("id", "name", "active", "deleted"),
+    "accounts": ("id", "name", "segment", "territory", "region", "reference", "merged_into", "deleted"),
+    "contacts": ("id", "title", "persona", "stance", "kol", "merged_into", "deleted"),
+    "opportunities": (
+        "id", "name", "account", "owner", "native_pipeline", "raw_stage", "deal_type", "amount", "arr", "capital_amount",
+        "projected_pull_through", "currency", "probability", "created_at", "closes_on", "lead_source", "product", "has_next_step",
+        "primary_contact", "lost_reason", "contract_years", "segment", "territory", "standard_terms", "baa", "proposal_sent_on",
+        "loi_signed_on", "secq_received_on", "secq_returned_on", "legal_sent_on", "legal_signed_on", "pilot_started_on",
+        "pilot_ended_on", "go_live_on", "first_case_on", "merged_into", "deleted",
+    ),
+    "changes": ("id", "opportunity", "field", "value", "at", "by"),
+    "gates": ("opportunity", "gate", "opened_on", "decided_on", "result", "required", "dated_by", "status"),
+    "contact_roles": ("opportunity", "contact", "persona", "stance", "primary", "added_on", "first_seen"),
+    "activities": (
+        "id", "opportunity", "kind", "direction", "topic", "at", "on", "owner", "contact", "account", "outcome", "created_by", "due_on",
+        "completed_on", "participants", "deleted",
+    ),
+}  # fmt: skip
+"""What is read of each table."""
+ORDERS: Mapping[str, tuple[str, ...]] = {
+    "changes": history.ORDER,
+    "gates": ("opportunity", "gate"),
+    "contact_roles": ("opportunity", "contact"),
+    "activities": ("id", "opportunity"),
+}
+
+
+def sections(
+    store: Store,
+    connection: str,
+    *,
+    day: Callable[[datetime], date],
+    stage_of: Callable[[str | None, str | None], str | None],
+    pipeline_of: Callable[[str | None], str | None],
+    ignored: Callable[[str | None], bool] = lambda native: False,
+) -> dict[str, list[Row]]:
+    """Section → rows: accounts, owners, opportunities, stage_history, closes_on_history, owner_history, amount_history, splits, gates,
+    contacts, opportunity_contacts, activities, leads, tickets (splits, leads and tickets come from files: empty here).
+
+    ``day`` is ``Calendar.day``, the others as in :class:`connector.state.survivors.Maps`. One consistent view of the database.
+    """
+    maps = Maps(lru_cache(maxsize=65536)(day), stage_of, pipeline_of, ignored)
+    with store.database.read() as db:
+        stored = {name: read(db, name, connection, columns, ORDERS.get(name, ("id",))) for name, columns in COLUMNS.items()}
+        log = _results(db, connection)
+    deals = Deals.of_rows(stored["opportunities"], ignored)
+    accounts, contacts = aliases(stored["accounts"]), aliases(stored["contacts"])
+    moves = history.Moves(stored["changes"], deals, maps)
+    return {
+        "accounts": _living(stored["accounts"]),
+        "owners": [{"id": row["id"], "name": row["name"], "active": row["active"] and not row["deleted"]} for row in stored["owners"]],
+        "opportunities": [_deal(row, maps, accounts, moves, primary) for row, primary in _with_primary(deals, stored["contact_roles"])],
+        "stage_history": moves.stages(),
+        "closes_on_history": moves.closes_on(),
+        "owner_history": moves.owners(),
+        "amount_history": moves.amounts(),
+        "splits": [],
+        "gates": [gate for row in stored["gates"] if row["opportunity"] in deals.rows for gate in _attempts(row, log, maps)],
+        "contacts": [{**row, "role": None} for row in _living(stored["contacts"])],
+        "opportunity_contacts": _roles(stored["contact_roles"], deals, contacts, maps),
+        "activities": _activities(stored["activities"], deals, accounts, contacts, maps),
+        "leads": [],
+        "tickets": [],
+    }
+
+
+def _living(rows: Iterable[Row]) -> list[Row]:
+    return [{name: value for name, value in row.items() if name not in ("merged_into", "deleted")} for row in rows if alive(row)]
+
+
+# -- deals -------------------------------------------------------------------------------------------------------
+
+
+def _with_primary(deals: Deals, roles: Iterable[Row]) -> Iterator[tuple[Row, bool | None]]:
+    """Each live deal with what its contact roles say of a primary contact, None where no role says anything."""
+    said: dict[str, bool] = {}
+    for role in roles:
+        deal = deals.of(role["opportunity"])
+        if deal is not None and role["primary"] is not None:
+            said[deal] = said.get(deal, False) or role["primary"]
+    for id, row in deals.rows.items():
+        yield row, said.get(id)
+
+
+def _deal(row: Row, maps: Maps, accounts: Mapping[str, str], moves: history.Moves, primary: bool | None) -> Row:
+    deal = {RENAMED.get(name, name): value for name, value in row.items()}
+    for name in ("native_pipeline", "merged_into", "deleted"):
+        del deal[name]
+    deal["account"] = accounts.get(row["account"], row["account"])
+    deal["pipeline"] = maps.pipeline_of(row["native_pipeline"])
+    deal["primary_contact"] = primary if row["primary_contact"] is None else row["primary_contact"]
+    if not moves.has_stages(row["id"]):
+        deal["stage"] = maps.stage_of(row["native_pipeline"], row["raw_stage"])
+    return deal
+
+
+# -- gates -------------------------------------------------------------------------------------------------------
+
+
+def _results(db: Connection, connection: str) -> Log:
+    """(deal, field) → log entries of results and earlier attempts, oldest first."""
+    wanted = or_(OBSERVATIONS.c.field.endswith(".result"), OBSERVATIONS.c.field.endswith(".attempt"))
+    query = select(OBSERVATIONS).where(OBSERVATIONS.c.connection == connection, wanted).order_by(OBSERVATIONS.c.first_seen)
+    found: dict[tuple[str, str], list[Entry]] = {}
+    for row in db.execute(query).all():
+        found.setdefault((row.opportunity, row.field), []).append(Entry(row.value, row.first_seen, row.source))
+    return found
+
+
+def _attempts(row: Row, log: Log, maps: Maps) -> Iterator[Row]:
+    """The earlier attempts that our log holds of a gate, then the present one, if its fields say anything."""
+    deal, gate = row["opportunity"], row["gate"]
+    present = _present(row, log.get((deal, f"{gate}.result"), []), maps)
+    for entry in log.get((deal, f"{gate}.attempt"), []):
+        earlier = _earlier(entry, maps)
+        if any(earlier[name] != present[name] for name in ("opened_on", "result")):
+            yield {"opportunity": deal, "gate": gate, **earlier, "required": row["required"]}
+    if row["required"] is not None or any(present[name] is not None for name in ("opened_on", "decided_on", "result")):
+        yield {"opportunity": deal, "gate": gate, **present, "required": row["required"]}
+
+
+def _present(row: Row, entries: list[Entry], maps: Maps) -> Row:
+    result = outcome(row["result"], row["status"])
+    decided, quality = row["decided_on"], "date_field"
+    if result is not None and (decided is None or row["dated_by"] == "observation"):
+        seen = _came_about(entries, result)
+        decided, quality = (decided, "none") if seen is None else (maps.day(seen), "observed")
+    elif row["opened_on"] is None and decided is None:
+        quality = "none"
+    return {"opened_on": row["opened_on"], "decided_on": decided, "result": result, "quality": quality}
+
+
+def _came_about(entries: list[Entry], result: str) -> datetime | None:
+    """The instant at which we saw this result come about; None where it was there when we first looked."""
+    if not entries or entries[-1].value != result or entries[-1].source != "sync":
+        return None
+    return entries[-1].first_seen
+
+
+def _earlier(entry: Entry, maps: Maps) -> Row:
+    """An earlier attempt, from its log entry."""
+    kept = orjson.loads(entry.value or "{}")
+    decided, quality = history.day(kept["decided_on"]), "date_field"
+    if decided is None or kept["dated_by"] == "observation":
+        seen = kept["seen_at"]
+        decided, quality = (decided, "none") if seen is None else (maps.day(datetime.fromisoformat(seen)), "observed")
+    return {"opened_on": history.day(kept["opened_on"]), "decided_on": decided, "result": kept["result"], "quality": quality}
+
+
+# -- people and activities ---------------------------------------------------------------------------------------
+
+
+def _roles(rows: Iterable[Row], deals: Deals, contacts: Mapping[str, str], maps: Maps) -> list[Row]:
+    """One row per deal and contact, dated by the earliest where a merge makes one of two."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        deal, contact = deals.of(row["opportunity"]), contacts.get(row["contact"], row["contact"])
+        if deal is None:
+            continue
+        added, quality = _added(row, maps)
+        new: Row = {
+            "opportunity": deal,
+            "contact": contact,
+            "added_on": added,
+            "persona": row["persona"],
+            "stance": row["stance"],
+            "quality": quality,
+        }
+        held = found.get((deal, contact))
+        if held is not None:
+            first, second = (new, held) if (added or date.min) < (held["added_on"] or date.min) else (held, new)
+            new = {**first, "persona": first["persona"] or second["persona"], "stance": first["stance"] or second["stance"]}
+        found[deal, contact] = new
+    return list(found.values())
+
+
+def _added(row: Row, maps: Maps) -> tuple[date | None, str]:
+    """Since when a contact is on a deal, and how that is known; None: from the beginning, for all that is known."""
+    if row["added_on"] is not None:
+        return row["added_on"], "system"
+    return (None, "none") if row["first_seen"] is None else (maps.day(row["first_seen"]), "observed")
+
+
+def _activities(rows: Iterable[Row], deals: Deals, accounts: Mapping[str, str], contacts: Mapping[str, str], maps: Maps) -> list[Row]:
+    found: dict[tuple[str, Any], Row] = {}
+    for row in rows:
+        deal = deals.of(row["opportunity"] or None)
+        if row.pop("deleted") or (row["opportunity"] and deal is None):
+            continue
+        row["opportunity"] = deal
+        if row["on"] is None and row["at"] is not None:
+            row["on"] = maps.day(row["at"])
+        row["account"] = accounts.get(row["account"], row["account"])
+        row["contact"] = contacts.get(row["contact"], row["contact"])
+        row["participants"] = [contacts.get(contact, contact) for contact in row["participants"]]
+        found.setdefault((row["id"], deal), row)
+    return list(found.values())

@@ -1,0 +1,256 @@
+"""One page, one transaction: rows, replaced sets, tombstones, dead letters, observations and the bookmark land together or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy.dialects.sqlite import insert
+
+from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
+from connector.state import observations
+from connector.state.database import chunks, upsert
+from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Opportunities, Writes, table
+
+BOOKMARKS = table(Bookmarks)
+DEALS = table(Opportunities)
+ROLES = table(ContactRoles)
+WRITES = table(Writes)
+
+KEPT_BY_A_TOMBSTONE = frozenset({"connection", "id", "opportunity", "kind", "modified_at"})
+"""What stays of a record that is gone: its identity, and the stamp by which an older page is told from a newer one."""
+COLUMNS = {name: columns(name) for name in TABLES}
+BURIED = ("owners", "accounts", "contacts", "opportunities", "activities")
+
+
+@dataclass(frozen=True, slots=True)
+class PageCounts:
+    """What a page did. ``stale``: records left alone because the state holds a newer version; ``resolved``: dead letters that now map."""
+
+    upserts: int = 0
+    deleted: int = 0
+    stale: int = 0
+    dead_letters: int = 0
+    resolved: int = 0
+    observations: int = 0
+
+
+Key = tuple[Any, ...]
+
+
+def _identity(names: tuple[str, ...]) -> Callable[[object], Key]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    get = attrgetter(names[0])
+    return lambda row: (get(row),)
+
+
+IDENTITY = {name: _identity(keys) for name, keys in KEYS.items()}
+
+
+@dataclass(slots=True)
+class Batch:
+    """A page's records folded in order, so that the last word on a row, a set or a tombstone is the one that counts."""
+
+    rows: dict[str, dict[Key, CanonicalRecord]] = field(default_factory=dict)
+    replaces: dict[Replace, None] = field(default_factory=dict)
+    tombstones: dict[tuple[str, str], Tombstone] = field(default_factory=dict)
+    stale: int = 0
+    records: set[str] = field(default_factory=set)
+    _by_set: dict[tuple[str, str, str | None], list[Key]] = field(default_factory=dict)
+    _set_columns: dict[str, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, page: Sequence[Mapped], complete_for: Sequence[str], stored: Mapping[str, datetime]) -> Batch:
+        """``stored``: modified_at of the deals that the state holds; an older version, with all that came with it, is left out."""
+        batch = cls()
+        for mapped in page:
+            for replace in mapped.replaces:
+                batch._set_columns.setdefault(replace.table, set()).add(replace.column)
+        newest = dict(stored)
+        for mapped in page:
+            if _is_stale(mapped, newest):
+                batch.stale += 1
+            else:
+                batch._add(mapped)
+        for opportunity in complete_for:
+            batch.replaces.setdefault(Replace("contact_roles", "opportunity", opportunity))
+        return batch
+
+    def _add(self, mapped: Mapped) -> None:
+        for replace in mapped.replaces:
+            self.replaces[replace] = None
+            self.records.add(replace.value)
+            for key in self._by_set.pop((replace.table, replace.column, replace.value), ()):
+                self.rows[replace.table].pop(key, None)
+        for row in mapped.rows:
+            if getattr(row, "deleted", False) and row.TABLE != "owners":
+                self._bury(Tombstone(row.TABLE, row.id, getattr(row, "merged_into", None)))  # type: ignore[union-attr]
+            else:
+                self._put(row)
+        for tombstone in mapped.tombstones:
+            self._bury(tombstone)
+
+    def _put(self, row: CanonicalRecord) -> None:
+        key = IDENTITY[row.TABLE](row)
+        self.rows.setdefault(row.TABLE, {})[key] = row
+        for column in self._set_columns.get(row.TABLE, ()):
+            self._by_set.setdefault((row.TABLE, column, getattr(row, column)), []).append(key)
+        self.records.add(getattr(row, "opportunity", None) or "")
+        identity = getattr(row, "id", None)
+        if identity is not None:
+            self.records.add(identity)
+            self.tombstones.pop((row.TABLE, identity), None)
+
+    def _bury(self, tombstone: Tombstone) -> None:
+        self.records.add(tombstone.id)
+        self.tombstones[tombstone.table, tombstone.id] = tombstone
+        buffered = self.rows.get(tombstone.table, {})
+        if KEYS[tombstone.table] == ("id",):
+            buffered.pop((tombstone.id,), None)
+            return
+        for key in [key for key, row in buffered.items() if getattr(row, "id", None) == tombstone.id]:
+            del buffered[key]
+
+    def of_type(self, name: str) -> Iterator[CanonicalRecord]:
+        yield from self.rows.get(name, {}).values()
+
+    @property
+    def size(self) -> int:
+        return sum(len(rows) for rows in self.rows.values())
+
+
+def _is_stale(mapped: Mapped, newest: dict[str, datetime]) -> bool:
+    for row in mapped.rows:
+        if isinstance(row, Opportunity) and row.modified_at is not None:
+            known = newest.get(row.id)
+            if known is not None and row.modified_at < known:
+                return True
+            newest[row.id] = row.modified_at
+    return False
+
+
+def stored_stamps(connection: Connection, name: str, page: Sequence[Mapped]) -> dict[str, datetime]:
+    """modified_at of the deals of this page, as the state holds them."""
+    ids = sorted({row.id for mapped in page for row in mapped.rows if isinstance(row, Opportunity)})
+    found: dict[str, datetime] = {}
+    for some in chunks(ids):
+        query = select(DEALS.c.id, DEALS.c.modified_at).where(DEALS.c.connection == name, DEALS.c.id.in_(some), DEALS.c.modified_at.is_not(None))
+        found.update({row.id: row.modified_at for row in connection.execute(query)})
+    return found
+
+
+def store(connection: Connection, name: str, batch: Batch, run: int | None, now: datetime) -> tuple[int, int]:
+    """Write a batch. Returns (rows deleted, observations logged)."""
+    gates = (row for row in batch.of_type("gates") if isinstance(row, GateEvidence))
+    created = {row.id: row.created_at for row in batch.of_type("opportunities") if isinstance(row, Opportunity)}
+    told = {row.opportunity for row in batch.of_type("contact_roles") if isinstance(row, ContactRole)}
+    unread = observations.unread(connection, name, sorted(told), created, now)
+    logged = observations.record(connection, name, gates, created, run, now)
+    first_seen = _first_seen(connection, name, batch)
+    gone = _replace(connection, name, batch)
+    for kind, rows in batch.rows.items():
+        values = [{"connection": name, **_values(row)} for row in rows.values()]
+        if kind == "contact_roles":
+            for value in values:
+                on_deal = (value["opportunity"], value["contact"])
+                value["first_seen"] = first_seen[on_deal] if on_deal in first_seen else None if value["opportunity"] in unread else now
+        upsert(connection, CANONICAL[kind], values)
+    gone += _entomb(connection, name, batch.tombstones.values())
+    return gone, logged
+
+
+def _values(row: CanonicalRecord) -> dict[str, Any]:
+    values = {column: getattr(row, column) for column in COLUMNS[row.TABLE]}
+    if row.TABLE == "activities":
+        values["opportunity"] = values["opportunity"] or ""
+        values["participants"] = list(values["participants"])
+    elif row.TABLE == "opportunities":
+        values["observed"] = dict(values["observed"])
+    return values
+
+
+def _first_seen(connection: Connection, name: str, batch: Batch) -> dict[tuple[str, str], datetime | None]:
+    deals = {row.opportunity for row in batch.of_type("contact_roles") if isinstance(row, ContactRole)}
+    found: dict[tuple[str, str], datetime | None] = {}
+    for some in chunks(sorted(deals)):
+        query = select(ROLES.c.opportunity, ROLES.c.contact, ROLES.c.first_seen).where(ROLES.c.connection == name, ROLES.c.opportunity.in_(some))
+        found.update({(row.opportunity, row.contact): row.first_seen for row in connection.execute(query)})
+    return found
+
+
+def _replace(connection: Connection, name: str, batch: Batch) -> int:
+    """Empty the sets that the batch replaces. Returns how many rows went for good, not those that come back at once."""
+    sets: dict[tuple[str, str], list[str]] = {}
+    for replace in batch.replaces:
+        sets.setdefault((replace.table, replace.column), []).append(replace.value)
+    gone = 0
+    for (kind, column), values in sets.items():
+        target = CANONICAL[kind]
+        keys = KEYS[kind]
+        coming = {tuple(getattr(row, key) or "" for key in keys) for row in batch.of_type(kind)}
+        for some in chunks(values):
+            where = (target.c.connection == name, target.c[column].in_(some))
+            held = connection.execute(select(*(target.c[key] for key in keys)).where(*where)).all()
+            gone += sum(tuple(row) not in coming for row in held)
+            if held:
+                connection.execute(delete(target).where(*where))
+    return gone
+
+
+def _entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -> int:
+    by_table: dict[str, list[Tombstone]] = {}
+    for tombstone in tombstones:
+        by_table.setdefault(tombstone.table, []).append(tombstone)
+    gone = 0
+    for kind, found in by_table.items():
+        if kind == "changes":
+            statement = delete(CANONICAL[kind]).where(CANONICAL[kind].c.connection == name, CANONICAL[kind].c.id == bindparam("gone"))
+            connection.execute(statement, [{"gone": tombstone.id} for tombstone in found])
+        elif kind in BURIED:
+            _bury(connection, name, kind, found)
+        else:
+            raise ValueError(f"a row of {kind} has no id of its own: replace its set instead of burying it")
+        if kind == "opportunities":
+            _scrub_ledger(connection, name, [tombstone.id for tombstone in found])
+        gone += len(found)
+    return gone
+
+
+def _bury(connection: Connection, name: str, kind: str, tombstones: Sequence[Tombstone]) -> None:
+    """Mark as deleted and scrub the values. A record never seen before is kept as a tombstone too: others may be merged through it."""
+    target = CANONICAL[kind]
+    blank: dict[str, Any] = {column.name: None for column in target.columns if column.name not in KEPT_BY_A_TOMBSTONE}
+    blank["deleted"] = True
+    if kind == "owners":
+        blank.pop("name")  # a colleague who left still closed the deals that he closed
+        blank["active"] = False
+    if kind == "opportunities":
+        blank["observed"] = {}
+    if kind == "activities":
+        blank["participants"] = []
+        statement = update(target).where(target.c.connection == name, target.c.id == bindparam("gone")).values(blank)
+        connection.execute(statement, [{"gone": tombstone.id} for tombstone in tombstones])
+        return
+    merged = "merged_into" in blank
+    fresh = [
+        {"connection": name, "id": tombstone.id, **blank, **({"merged_into": tombstone.merged_into} if merged else {})} for tombstone in tombstones
+    ]
+    changing = {column: insert(target).excluded[column] for column in blank}
+    connection.execute(insert(target).on_conflict_do_update(index_elements=["connection", "id"], set_=changing), fresh)
+
+
+def _scrub_ledger(connection: Connection, name: str, ids: Sequence[str]) -> None:
+    for some in chunks(ids):
+        where = (WRITES.c.connection == name, WRITES.c.record.in_(some), WRITES.c.scrubbed.is_(False))
+        connection.execute(update(WRITES).where(*where).values(before=None, after=None, scrubbed=True))
+
+
+def set_bookmark(connection: Connection, name: str, stream: str, bookmark: Mapping[str, str], fingerprint: str | None, now: datetime) -> None:
+    """The bookmark of a stream, in the transaction of the rows it stands for."""
+    row = {"connection": name, "stream": stream, "bookmark": dict(bookmark), "fingerprint": fingerprint, "updated_at": now}
+    upsert(connection, BOOKMARKS, [row])

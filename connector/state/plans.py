@@ -1,0 +1,98 @@
+"""Saved plans: which exist, where their file is, what its hash was, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Integer, cast, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from connector.errors import StateError
+from connector.state.database import Database, Now
+from connector.state.tables import Plans, table
+
+PLANS = table(Plans)
+Status = Literal["saved", "awaiting", "applied", "partial", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """``id`` is text of at least four digits; ``reason``: why it waits, or why it was rejected."""
+
+    id: str
+    created_at: datetime
+    as_of: datetime | None
+    status: str
+    path: str
+    sha256: str
+    summary: Mapping[str, Any] | None
+    reason: str | None
+
+
+class PlanBook:
+    """Number, save and look up plans."""
+
+    def __init__(self, database: Database, clock: Now) -> None:
+        self._database = database
+        self._clock = clock
+
+    def next_id(self) -> str:
+        """The number after the highest saved one. Two processes may be told the same; :meth:`save` lets only one have it."""
+        with self._database.read() as db:
+            highest = db.scalar(select(func.max(cast(PLANS.c.id, Integer)))) or 0
+        return f"{highest + 1:04d}"
+
+    def save(
+        self,
+        id: str,
+        *,
+        path: str,
+        sha256: str,
+        as_of: datetime | None = None,
+        status: Status = "saved",
+        summary: Mapping[str, Any] | None = None,
+        reason: str | None = None,
+    ) -> SavedPlan:
+        """Raises StateError where the number is taken."""
+        plan = SavedPlan(id, self._clock.now(), as_of, status, path, sha256, None if summary is None else dict(summary), reason)
+        values = {name: getattr(plan, name) for name in SavedPlan.__slots__}
+        try:
+            with self._database.write() as db:
+                db.execute(insert(PLANS).values(values))
+        except IntegrityError as error:
+            raise StateError(f"plan {id} exists already", next_step="make the plan again") from error
+        return plan
+
+    def get(self, id: str) -> SavedPlan:
+        """Raises StateError SC-E184 for an unknown number."""
+        with self._database.read() as db:
+            row = db.execute(select(PLANS).where(PLANS.c.id == id)).mappings().first()
+        if row is None:
+            raise StateError(f"no plan {id}", code="SC-E184", next_step="connector plans list")
+        return SavedPlan(**row)
+
+    def find(self, *, statuses: Sequence[Status] = (), limit: int = 100) -> list[SavedPlan]:
+        """Newest first."""
+        query = select(PLANS).order_by(cast(PLANS.c.id, Integer).desc()).limit(limit)
+        if statuses:
+            query = query.where(PLANS.c.status.in_(statuses))
+        with self._database.read() as db:
+            return [SavedPlan(**row) for row in db.execute(query).mappings()]
+
+    def set_status(self, id: str, status: Status, *, reason: str | None = None, expected: Sequence[Status] = ()) -> bool:
+        """True if changed. ``expected``: only from one of these, so that of two who decide at once one wins. A reason is kept if none is given.
+
+        Raises StateError SC-E184 for an unknown number.
+        """
+        query = update(PLANS).where(PLANS.c.id == id)
+        if expected:
+            query = query.where(PLANS.c.status.in_(expected))
+        values: dict[str, Any] = {"status": status} if reason is None else {"status": status, "reason": reason}
+        with self._database.write() as db:
+            changed = db.execute(query.values(values)).rowcount == 1
+        if not changed:
+            self.get(id)
+        return changed

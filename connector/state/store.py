@@ -1,0 +1,221 @@
+"""The state as one object: open it, save pages, ask what it holds. Runs, leases, ledger and the rest hang on it by job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from sqlalchemy import Table, delete, func, select
+
+from connector.errors import StateError
+from connector.model.records import DeadLetter, Mapped
+from connector.state import dead_letters, pages, schema
+from connector.state.connections import ConnectionBook
+from connector.state.database import Database, Now, chunks, locate, secure
+from connector.state.dead_letters import DeadLetterBook
+from connector.state.leases import LeaseBook, check_fence, signature
+from connector.state.ledger import Ledger, Wire, set_observed
+from connector.state.measures import MeasureBook
+from connector.state.pages import PageCounts
+from connector.state.plans import PlanBook
+from connector.state.runs import RunBook
+from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Runs, RunStreams, table
+
+BOOKMARKS = table(Bookmarks)
+DEALS = table(Opportunities)
+CHANGES = table(Changes)
+
+
+class Seen(NamedTuple):
+    """A live deal as last pulled. ``observed``: scorecard field → wire text."""
+
+    version: str | None
+    inputs_hash: str | None
+    name: str | None
+    observed: dict[str, str | None]
+
+
+class Store:
+    """Everything that survives a restart. Safe to share between threads, and between processes that open the same file."""
+
+    def __init__(self, database: Database, clock: Now) -> None:
+        self.database = database
+        self.owner = signature()
+        self.clock = clock
+        self.runs = RunBook(database, clock)
+        self.leases = LeaseBook(database, clock)
+        self.ledger = Ledger(database, clock)
+        self.plans = PlanBook(database, clock)
+        self.dead_letters = DeadLetterBook(database, clock)
+        self.measures = MeasureBook(database)
+        self.connections = ConnectionBook(database, clock)
+
+    @classmethod
+    def open(cls, path_or_url: str | Path, clock: Now, *, migrate: bool = True) -> Store:
+        """A directory (it then holds ``connector.db``), a file, or a ``sqlite:///`` URL; made where it does not exist.
+
+        Raises StateError: SC-E013 where others may read it, SC-E183 where the schema is newer than this version (or older,
+        with ``migrate`` False), SC-E180 where it is no database.
+        """
+        path = locate(path_or_url)
+        secure(path)
+        found = schema.revision(path)
+        if found != schema.HEAD:
+            if found is not None and not migrate:
+                raise StateError(f"{path} is at revision {found}, this version works with {schema.HEAD}", code="SC-E183")
+            schema.migrate(path)
+        return cls(Database(path), clock)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    # -- pages ---------------------------------------------------------------------------------------------------
+
+    def save_page(
+        self,
+        connection: str,
+        stream: str,
+        mapped: Sequence[Mapped],
+        dead: Sequence[DeadLetter],
+        bookmark: Mapping[str, str],
+        *,
+        run: int | None,
+        fence: int | None,
+        complete_for: Sequence[str] = (),
+        fingerprint: str | None = None,
+        records: Sequence[str] = (),
+        seen_at: datetime | None = None,
+    ) -> PageCounts:
+        """Rows, replaced sets, tombstones, dead letters, observations and the bookmark, in one transaction.
+
+        ``complete_for``: deals whose contact roles are exactly those of this page. ``fingerprint``: that of the mapping the page
+        was mapped with. ``records``: ids that mapped, where the rows do not carry them, so that their dead letters are resolved.
+        ``seen_at``: the CRM's clock at the start of the run, by which first sights are dated (default: our clock).
+        A deal older (modified_at) than the stored one is left alone with all its rows. Raises LeaseHeld where the fence is lost.
+        """
+        now = self.clock.now()
+        with self.database.write() as db:
+            check_fence(db, connection, fence, now)
+            batch = pages.Batch.of(mapped, complete_for, pages.stored_stamps(db, connection, mapped))
+            gone, logged = pages.store(db, connection, batch, run, seen_at or now)
+            dead_letters.put(db, connection, dead, run, now)
+            resolved = dead_letters.settle(db, connection, stream, batch.records | set(records), dead)
+            pages.set_bookmark(db, connection, stream, bookmark, fingerprint, now)
+        return PageCounts(batch.size, gone, batch.stale, len(dead), resolved, logged)
+
+    def bookmark(self, connection: str, stream: str, *, fingerprint: str | None = None) -> dict[str, str] | None:
+        """How far the stream has been read; None: from nothing. So too where it was mapped under another fingerprint than this one."""
+        query = select(BOOKMARKS).where(BOOKMARKS.c.connection == connection, BOOKMARKS.c.stream == stream)
+        with self.database.read() as db:
+            row = db.execute(query).first()
+        if row is None or (fingerprint is not None and row.fingerprint != fingerprint):
+            return None
+        return dict(row.bookmark)
+
+    def reset_bookmark(self, connection: str, stream: str | None = None) -> int:
+        """Forget how far a stream, or every stream, has been read; the rows stay. Returns how many bookmarks went."""
+        query = delete(BOOKMARKS).where(BOOKMARKS.c.connection == connection)
+        if stream is not None:
+            query = query.where(BOOKMARKS.c.stream == stream)
+        with self.database.write() as db:
+            return db.execute(query).rowcount
+
+    # -- what it holds -------------------------------------------------------------------------------------------
+
+    def deal_stages(self, connection: str) -> list[tuple[str, str | None, str | None]]:
+        """(id, native pipeline, raw stage) of live deals, by id: what is open is for the mapping to say."""
+        query = select(DEALS.c.id, DEALS.c.native_pipeline, DEALS.c.raw_stage).where(*_live(DEALS, connection)).order_by(DEALS.c.id)
+        with self.database.read() as db:
+            return [(row.id, row.native_pipeline, row.raw_stage) for row in db.execute(query)]
+
+    def stage_mismatches(self, connection: str) -> list[str]:
+        """Live deals whose present stage is not the last one of their history: one of the two was read too early, or is wrong."""
+        last = (
+            select(CHANGES.c.opportunity, CHANGES.c.value)
+            .where(CHANGES.c.connection == connection, CHANGES.c.field == "stage")
+            .order_by(CHANGES.c.opportunity, CHANGES.c.at, CHANGES.c.id)
+        )
+        with self.database.read() as db:
+            newest = {row.opportunity: row.value for row in db.execute(last)}
+            deals = db.execute(select(DEALS.c.id, DEALS.c.raw_stage).where(*_live(DEALS, connection)).order_by(DEALS.c.id))
+            return [row.id for row in deals if row.id in newest and newest[row.id] != row.raw_stage]
+
+    def versions(self, connection: str, name: str, ids: Sequence[str]) -> dict[str, str]:
+        """id → version as received, of those deals that the state holds alive. Tables without versions answer with nothing."""
+        found: dict[str, str] = {}
+        target = CANONICAL[name]
+        if "version" not in target.c:
+            return found
+        with self.database.read() as db:
+            for some in chunks(ids):
+                where = (*_live(target, connection), target.c.id.in_(some), target.c.version.is_not(None))
+                found.update({row.id: row.version for row in db.execute(select(target.c.id, target.c.version).where(*where))})
+        return found
+
+    def observed(self, connection: str) -> dict[str, Seen]:
+        """id → (version, inputs_hash, name, scorecard field → wire text) of live deals."""
+        query = select(DEALS.c.id, DEALS.c.version, DEALS.c.inputs_hash, DEALS.c.name, DEALS.c.observed).where(*_live(DEALS, connection))
+        with self.database.read() as db:
+            return {row.id: Seen(row.version, row.inputs_hash, row.name, row.observed) for row in db.execute(query.order_by(DEALS.c.id))}
+
+    def set_observed(self, connection: str, id: str, values: Mapping[str, Wire], version: str | None = None) -> bool:
+        """What a write has left in the CRM, until the next pull says so too. False where the deal is unknown or deleted."""
+        with self.database.write() as db:
+            return set_observed(db, connection, id, dict(values), version)
+
+    def live_ids(self, connection: str, name: str) -> set[str]:
+        """Ids that the state holds alive in a canonical table that has ids: to be compared with the CRM's after a full pull."""
+        target = CANONICAL[name]
+        with self.database.read() as db:
+            return set(db.scalars(select(target.c.id).where(*_live(target, connection))))
+
+    def counts(self, connection: str) -> dict[str, int]:
+        """Canonical table → live rows."""
+        with self.database.read() as db:
+            return {name: db.scalar(select(func.count()).where(*_live(target, connection))) or 0 for name, target in CANONICAL.items()}
+
+    # -- short cuts ----------------------------------------------------------------------------------------------
+
+    def remember_org(self, connection: str, org_id: str) -> None:
+        """The credential proved itself against this org; see :meth:`ConnectionBook.checked`."""
+        self.connections.checked(connection, org_id)
+
+    def calls_today(self, connection: str) -> int:
+        """Our own API calls of the last 24 hours."""
+        return self.runs.calls_since(connection, self.clock.now() - timedelta(hours=24))
+
+    def is_paused(self, connection: str) -> bool:
+        return self.connections.paused(connection) is not None
+
+    def snapshots(self, connection: str) -> list[dict[str, Any]]:
+        """Own measures of past days; see :meth:`MeasureBook.read`."""
+        return self.measures.read(connection)
+
+    def forget(self, connection: str) -> int:
+        """Delete everything of a connection. Its leases stay, so that fence numbers never come back. Returns how many rows went."""
+        gone = 0
+        with self.database.write() as db:
+            of_runs = select(table(Runs).c.id).where(table(Runs).c.connection == connection)
+            gone += db.execute(delete(table(RunStreams)).where(table(RunStreams).c.run.in_(of_runs))).rowcount
+            for target in METADATA.sorted_tables:
+                if "connection" in target.c and target.name != "leases":
+                    gone += db.execute(delete(target).where(target.c.connection == connection)).rowcount
+        return gone
+
+
+def _live(target: Table, connection: str) -> tuple[Any, ...]:
+    of_connection: tuple[Any, ...] = (target.c.connection == connection,)
+    if "deleted" in target.c:
+        of_connection += (target.c.deleted.is_(False),)
+    if "merged_into" in target.c:
+        of_connection += (target.c.merged_into.is_(None),)
+    return of_connection

@@ -1,0 +1,281 @@
+-- Generated from the migrations by `python -m connector.state.schema`; a test compares. Do not edit.
+CREATE TABLE accounts (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    name VARCHAR,
+    segment VARCHAR,
+    territory VARCHAR,
+    region VARCHAR,
+    reference BOOLEAN,
+    merged_into VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
+CREATE TABLE activities (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    opportunity VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    direction VARCHAR,
+    topic VARCHAR,
+    at DATETIME,
+    "on" DATE,
+    owner VARCHAR,
+    contact VARCHAR,
+    account VARCHAR,
+    outcome VARCHAR,
+    created_by VARCHAR,
+    due_on DATE,
+    completed_on DATE,
+    participants JSON NOT NULL,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id, opportunity)
+);
+CREATE INDEX activities_by_opportunity ON activities (connection, opportunity);
+CREATE TABLE alembic_version (
+    version_num VARCHAR(32) NOT NULL,
+    CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+CREATE TABLE bookmarks (
+    connection VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    bookmark JSON NOT NULL,
+    fingerprint VARCHAR,
+    updated_at DATETIME NOT NULL,
+    PRIMARY KEY (connection, stream)
+);
+CREATE TABLE changes (
+    connection VARCHAR NOT NULL,
+    opportunity VARCHAR NOT NULL,
+    field VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    value VARCHAR,
+    at DATETIME NOT NULL,
+    "by" VARCHAR,
+    PRIMARY KEY (connection, opportunity, field, id)
+);
+CREATE TABLE connections (
+    connection VARCHAR NOT NULL,
+    org_id VARCHAR,
+    checked_at DATETIME,
+    latched_code VARCHAR,
+    latched_message VARCHAR,
+    latched_credential VARCHAR,
+    latched_at DATETIME,
+    PRIMARY KEY (connection)
+);
+CREATE TABLE contact_roles (
+    connection VARCHAR NOT NULL,
+    opportunity VARCHAR NOT NULL,
+    contact VARCHAR NOT NULL,
+    role VARCHAR,
+    persona VARCHAR,
+    stance VARCHAR,
+    "primary" BOOLEAN,
+    added_on DATE,
+    first_seen DATETIME,
+    PRIMARY KEY (connection, opportunity, contact)
+);
+CREATE TABLE contacts (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    account VARCHAR,
+    title VARCHAR,
+    persona VARCHAR,
+    stance VARCHAR,
+    kol BOOLEAN,
+    merged_into VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
+CREATE TABLE dead_letters (
+    id INTEGER NOT NULL,
+    connection VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    code VARCHAR NOT NULL,
+    field VARCHAR,
+    message VARCHAR NOT NULL,
+    run INTEGER,
+    first_at DATETIME NOT NULL,
+    last_at DATETIME NOT NULL,
+    count INTEGER NOT NULL,
+    status VARCHAR NOT NULL,
+    ignored_until DATETIME,
+    reason VARCHAR,
+    PRIMARY KEY (id),
+    CONSTRAINT one_dead_letter UNIQUE (connection, stream, record, code)
+);
+CREATE TABLE gates (
+    connection VARCHAR NOT NULL,
+    opportunity VARCHAR NOT NULL,
+    gate VARCHAR NOT NULL,
+    opened_on DATE,
+    decided_on DATE,
+    result VARCHAR,
+    required VARCHAR,
+    dated_by VARCHAR NOT NULL,
+    status VARCHAR,
+    PRIMARY KEY (connection, opportunity, gate)
+);
+CREATE TABLE leases (
+    connection VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    owner VARCHAR,
+    fence INTEGER NOT NULL,
+    expires_at DATETIME NOT NULL,
+    PRIMARY KEY (connection, stream)
+);
+CREATE TABLE observations (
+    connection VARCHAR NOT NULL,
+    opportunity VARCHAR NOT NULL,
+    field VARCHAR NOT NULL,
+    first_seen DATETIME NOT NULL,
+    value VARCHAR,
+    source VARCHAR NOT NULL,
+    PRIMARY KEY (connection, opportunity, field, first_seen)
+);
+CREATE INDEX observations_by_field ON observations (connection, field, first_seen);
+CREATE TABLE opportunities (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    name VARCHAR,
+    account VARCHAR,
+    owner VARCHAR,
+    native_pipeline VARCHAR,
+    raw_stage VARCHAR,
+    deal_type VARCHAR,
+    amount TEXT,
+    arr TEXT,
+    capital_amount TEXT,
+    projected_pull_through TEXT,
+    currency VARCHAR,
+    probability TEXT,
+    created_at DATETIME,
+    closes_on DATE,
+    lead_source VARCHAR,
+    product VARCHAR,
+    has_next_step BOOLEAN,
+    primary_contact BOOLEAN,
+    lost_reason VARCHAR,
+    contract_years TEXT,
+    segment VARCHAR,
+    territory VARCHAR,
+    standard_terms BOOLEAN,
+    baa BOOLEAN,
+    proposal_sent_on DATE,
+    loi_signed_on DATE,
+    secq_received_on DATE,
+    secq_returned_on DATE,
+    legal_sent_on DATE,
+    legal_signed_on DATE,
+    baa_on DATE,
+    pilot_started_on DATE,
+    pilot_ended_on DATE,
+    go_live_on DATE,
+    first_order_on DATE,
+    first_case_on DATE,
+    cleared_on DATE,
+    modified_at DATETIME,
+    version VARCHAR,
+    inputs_hash VARCHAR,
+    observed JSON NOT NULL,
+    merged_into VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
+CREATE TABLE owners (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    name VARCHAR,
+    active BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
+CREATE TABLE pauses (
+    connection VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,
+    since DATETIME NOT NULL,
+    PRIMARY KEY (connection)
+);
+CREATE TABLE plans (
+    id VARCHAR NOT NULL,
+    created_at DATETIME NOT NULL,
+    as_of DATETIME,
+    status VARCHAR NOT NULL,
+    path VARCHAR NOT NULL,
+    sha256 VARCHAR NOT NULL,
+    summary JSON,
+    reason VARCHAR,
+    PRIMARY KEY (id)
+);
+CREATE TABLE run_streams (
+    run INTEGER NOT NULL,
+    stream VARCHAR NOT NULL,
+    complete BOOLEAN NOT NULL,
+    pages INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    upserts INTEGER NOT NULL,
+    deleted INTEGER NOT NULL,
+    dead_letters INTEGER NOT NULL,
+    calls INTEGER NOT NULL,
+    seconds FLOAT NOT NULL,
+    PRIMARY KEY (run, stream)
+);
+CREATE TABLE runs (
+    id INTEGER NOT NULL,
+    connection VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    status VARCHAR NOT NULL,
+    started_at DATETIME NOT NULL,
+    ended_at DATETIME,
+    "trigger" VARCHAR NOT NULL,
+    as_of DATETIME,
+    summary JSON,
+    error_code VARCHAR,
+    error_message VARCHAR,
+    PRIMARY KEY (id)
+);
+CREATE INDEX runs_by_connection ON runs (connection, id);
+CREATE TABLE snapshots (
+    connection VARCHAR NOT NULL,
+    kpi VARCHAR NOT NULL,
+    variant VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    window VARCHAR NOT NULL,
+    "on" DATE NOT NULL,
+    value FLOAT,
+    ci_low FLOAT,
+    ci_high FLOAT,
+    n INTEGER,
+    PRIMARY KEY (connection, kpi, variant, subject, window, "on")
+);
+CREATE TABLE stages_seen (
+    connection VARCHAR NOT NULL,
+    pipeline VARCHAR NOT NULL,
+    stage VARCHAR NOT NULL,
+    label VARCHAR NOT NULL,
+    active BOOLEAN NOT NULL,
+    first_seen DATETIME NOT NULL,
+    last_seen DATETIME NOT NULL,
+    PRIMARY KEY (connection, pipeline, stage)
+);
+CREATE TABLE writes (
+    id INTEGER NOT NULL,
+    run INTEGER NOT NULL,
+    "plan" VARCHAR NOT NULL,
+    connection VARCHAR NOT NULL,
+    object VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    field VARCHAR NOT NULL,
+    "before" TEXT,
+    "after" TEXT,
+    status VARCHAR NOT NULL,
+    code VARCHAR,
+    message VARCHAR,
+    at DATETIME NOT NULL,
+    scrubbed BOOLEAN NOT NULL,
+    PRIMARY KEY (id)
+);
+CREATE INDEX writes_by_record ON writes (connection, record);
+CREATE INDEX writes_by_run ON writes (run, connection, record);
