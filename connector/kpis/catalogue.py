@@ -1,0 +1,42 @@
+"""The names of all KPIs by question, so that a mapping file can be checked without loading the engine. ``definition.kpi`` holds the code to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+BY_QUESTION: Mapping[str, tuple[str, ...]] = {
+    "pipeline": (
+        "open_pipeline_value", "weighted_pipeline_value", "pipeline_coverage_ratio", "weighted_pipeline_coverage", "stale_flag",
+        "stale_pipeline_share", "expected_arr_by_quarter_end", "active_opportunity_count",
+    ),
+    "results": (
+        "closed_won_count", "bookings", "new_arr", "net_new_arr", "quota_attainment", "win_rate", "average_deal_size",
+    ),
+    "speed": (
+        "sales_cycle_length", "stage_dwell_time", "days_in_stage", "stage_pace", "deal_age", "demo_to_proposal_time", "contract_to_close_lag",
+        "deal_regression_rate", "clinical_to_commercial_handoff_time", "time_to_first_order_new_hire", "close_date_pushes",
+    ),
+    "conversion": (
+        "meeting_to_demo_conversion", "demo_to_trial_conversion", "pilot_to_paid_conversion", "average_pilot_duration",
+        "qualified_meeting_to_close", "demo_to_close_rate",
+    ),
+    "compliance": (
+        "loi_to_security_questionnaire_time", "deals_stuck_in_compliance_review", "time_in_compliance_review", "vac_cycle_time",
+        "vac_first_pass_rate",
+    ),
+    "engagement": (
+        "touchpoint_density", "buyer_engagement_score", "personas_engaged", "missing_personas", "kol_engagement_score",
+    ),
+    "unit_economics": (
+        "cac_payback_months",
+    ),
+    "retention": (
+        "logo_retention_rate", "nrr",
+    ),
+    "programme": (
+        "data_health_score", "weekly_three",
+    ),
+}  # fmt: skip
+"""Module of ``connector.kpis`` → the KPIs it declares, in the order of the catalogue."""
+
+NAMES: tuple[str, ...] = tuple(name for names in BY_QUESTION.values() for name in names)

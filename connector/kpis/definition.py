@@ -1,0 +1,124 @@
+"""What a KPI is: its declaration, the rows it yields, the measures that leave the package, and the registry of all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from connector.kpis.catalogue import NAMES
+
+if TYPE_CHECKING:
+    from connector.kpis.book import Book
+
+Unit = Literal[
+    "money", "x", "ratio", "days", "months", "count", "per_week", "per_30d", "score", "points", "bool", "label", "list",
+    "money_per_day", "money_per_month", "money_per_unit",
+]  # fmt: skip
+Reason = Literal[
+    "missing_input", "no_denominator", "not_reached", "only_running", "censored", "no_history", "unmapped_stage", "parked",
+    "not_applicable", "no_activity", "negative", "quota_reached",
+]  # fmt: skip
+Scalar = float | int | bool | str | list[str] | None
+Rests = Literal["stage_history", "gates", "none"]
+
+
+class Row(NamedTuple):
+    """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``interval``: Wilson 95 %."""
+
+    subject: str
+    window: str
+    value: Scalar
+    n: int
+    variant: str = ""
+    small: bool = False
+    interval: tuple[float, float] | None = None
+    pending: int | None = None
+    excluded: Mapping[str, int] | None = None
+    reason: Reason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number with all that is needed to read it. Keys and meanings: KPI catalogue, section 3.
+
+    ``value`` is None only together with a ``reason``; with ``censored`` it is a lower bound. Money is in the reporting currency.
+    """
+
+    kpi: str
+    variant: str
+    subject: str
+    window: str
+    value: Scalar
+    unit: Unit
+    n: int
+    low_n: bool = False
+    ci_low: float | None = None
+    ci_high: float | None = None
+    pending: int | None = None
+    excluded: dict[str, int] = field(default_factory=dict)
+    reason: Reason | None = None
+
+    def as_dict(self) -> dict[str, object]:
+        """The thirteen keys, in order, ready for JSON."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """A declared KPI. ``units`` by variant; ``needs``: input names, ``stage:KEY``, ``gate:KEY`` or ``setting:NAME``."""
+
+    name: str
+    number: int
+    grain: str
+    units: Mapping[str, Unit]
+    kind: Literal["leading", "lagging", "qualitative"]
+    needs: tuple[str, ...]
+    write_back: str
+    source: str
+    rests_on: Rests
+    rows: Callable[[Book], Iterator[Row]]
+
+    @property
+    def definition(self) -> str:
+        """The docstring of the function: the KPI in words."""
+        return (self.rows.__doc__ or "").strip()
+
+    def measures(self, book: Book) -> Iterator[Measure]:
+        """Every measure of this KPI for a book, low n marked by ``thresholds.low_n``."""
+        low = book.settings.thresholds.low_n
+        for row in self.rows(book):
+            ci_low, ci_high = row.interval or (None, None)
+            yield Measure(
+                self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and row.n < low,
+                ci_low, ci_high, row.pending or None, {k: v for k, v in (row.excluded or {}).items() if v}, row.reason,
+            )  # fmt: skip
+
+
+REGISTRY: dict[str, Kpi] = {}
+
+
+def kpi(
+    name: str,
+    *,
+    number: int,
+    grain: str,
+    units: Unit | Mapping[str, Unit],
+    kind: Literal["leading", "lagging", "qualitative"],
+    write_back: str,
+    source: str,
+    needs: tuple[str, ...] = (),
+    rests_on: Rests = "stage_history",
+) -> Callable[[Callable[[Book], Iterator[Row]]], Callable[[Book], Iterator[Row]]]:
+    """Declare the decorated function ``Book → rows`` as the KPI of that name; a name is declared once."""
+
+    def declare(rows: Callable[[Book], Iterator[Row]]) -> Callable[[Book], Iterator[Row]]:
+        if name in REGISTRY:
+            raise ValueError(f"KPI {name} is declared twice")
+        if name not in NAMES:
+            raise ValueError(f"KPI {name} is not in connector.kpis.catalogue")
+        by_variant = {"": units} if isinstance(units, str) else units
+        REGISTRY[name] = Kpi(name, number, grain, by_variant, kind, needs, write_back, source, rests_on, rows)
+        return rows
+
+    return declare
