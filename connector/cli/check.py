@@ -1,0 +1,144 @@
+"""connector check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector import __version__
+from connector.cli.mapping import live_findings
+from connector.cli.output import Answer, Table, count
+from connector.cli.project import ConnectionOption, opened
+from connector.errors import ConnectorError, Finding, worst
+
+if TYPE_CHECKING:
+    from connector.app import App
+    from connector.crms.base import OrgInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line: ok, warn, FAIL or skip; what was looked at; what was seen."""
+
+    state: str
+    area: str
+    said: str
+    findings: tuple[Finding, ...] = ()
+    exit_code: int = 0
+
+
+def check(
+    connection: ConnectionOption = None,
+    offline: Annotated[bool, typer.Option("--offline", help="files and state only")] = False,
+    origins: Annotated[bool, typer.Option("--origins", help="where each setting comes from")] = False,
+) -> Answer:
+    """Check settings, mappings, state, and each connection: credentials, fields, stages, rights. All checks run even after one fails."""
+    with opened() as app:
+        done = list(_checks(app, connection, offline))
+        set_by = [(key, origin) for key, origin in sorted(app.resolved.origins.items())] if origins else []
+        project = app.resolved.settings.project.name
+    failed, warned = sum(c.state == "FAIL" for c in done), sum(c.state == "warn" for c in done)
+    said = f"{count(failed, 'check')} failed, {count(warned, 'warning')}" if failed or warned else "every check passed"
+    text: list[str | Table] = [f"connector {__version__} · project {project} · {said}", ""]
+    text.append(Table(("", "area", ""), [(c.state, c.area, c.said) for c in done]))
+    if set_by:
+        text += ["", Table(("setting", "set by"), set_by)]
+    findings = [f for c in done for f in c.findings]
+    if findings:
+        text.append("")
+    result = {"checks": [asdict(c) for c in done], "origins": dict(set_by)}
+    return Answer({"failed": failed, "warnings": warned}, result, text, findings, worst(c.exit_code for c in done))
+
+
+def _checks(app: App, connection: str | None, offline: bool) -> Iterator[Check]:
+    names = app.names(connection)
+    yield Check("ok", "settings", f"connector.toml is valid · {count(len(names), 'connection')} · {len(app.resolved.origins)} values set")
+    mappings = _tried("mappings", lambda: f"the files are valid · version {app.mappings.version}")
+    yield mappings
+    if mappings.state == "ok":
+        for finding in app.mapping_findings():
+            yield Check("warn", "mappings", f"{finding.code}  {finding.message}", (finding,))
+    yield _tried("state", lambda: _state(app))
+    if mappings.state == "ok":
+        yield from _kpis(app, names)
+    if offline or mappings.state != "ok":
+        yield Check("skip", "connections", "not asked for" if offline else "the mappings must be valid first")
+        return
+    for name in names:
+        yield from _connection(app, name)
+
+
+def _state(app: App) -> str:
+    deals = ", ".join(f"{name} {count(app.store.counts(name)['opportunities'], 'deal')}" for name in app.names())
+    return f"{app.resolved.settings.project.state_dir}/connector.db · schema current · {deals}"
+
+
+def _kpis(app: App, names: Sequence[str]) -> Iterator[Check]:
+    """Per connection the KPIs switched on that what there is does not allow."""
+    from connector.cli import kpis
+    from connector.kpis import compute
+
+    chosen = compute.selected(app.definitions.kpis.kpis)
+    for name in names:
+        area = f"{name} kpis"
+        if app.store.runs.last(name, kinds=("pull",)) is None:
+            yield Check("skip", area, "nothing was pulled yet: connector sync")
+            continue
+        lacking = [(kpi, lacks) for kpi, able, lacks in compute.computable(kpis.books(app, [name], None)[name], chosen) if not able]
+        if lacking:
+            said = ", ".join(f"{kpi} (needs {lacks})" for kpi, lacks in lacking)
+            yield Check("skip", area, f"{len(lacking)} of {len(chosen)} not computable: {said}")
+        else:
+            yield Check("ok", area, f"all {len(chosen)} that are switched on can be computed")
+
+
+def _connection(app: App, name: str) -> Iterator[Check]:
+    seen: list[OrgInfo] = []
+
+    def prove() -> str:
+        with app.connected(name) as connected:
+            info = connected.crm.check()
+        seen.append(info)
+        return f"{info.name} ({info.org_id}) · API {info.api_version} · user {info.user_id} · {info.time_zone}, {info.currency}"
+
+    proven = _tried(name, prove)
+    yield proven
+    if proven.state != "ok":
+        yield Check("skip", f"{name} mapping", "the connection must answer first")
+        return
+    yield _budget(app, name, seen[0])
+    found: list[Finding] = []
+
+    def look() -> str:
+        found.extend(live_findings(app, name))
+        return "fields, stages and rights agree with the CRM, as the connection's user sees it"
+
+    looked = _tried(f"{name} mapping", look)
+    if looked.state == "FAIL" or not any(f.severity == "error" for f in found):
+        yield looked
+    for finding in found:
+        failed = finding.severity == "error"
+        yield Check("FAIL" if failed else "warn", f"{name} mapping", f"{finding.code}  {finding.message}", (finding,), 4 if failed else 0)
+
+
+def _budget(app: App, name: str, info: OrgInfo) -> Check:
+    limits = app.resolved.connection(name).limits
+    ours, area = app.store.calls_today(name), f"{name} budget"
+    said = f"ours today {ours:,} of {limits.daily_calls:,} calls"
+    if info.calls_used is None or not info.calls_max:
+        return Check("ok", area, f"{said} · the CRM shows no gauge")
+    said = f"{info.calls_used:,} of {info.calls_max:,} calls used today by everyone · {said}"
+    if info.calls_used >= limits.stop_at_share * info.calls_max or ours >= limits.daily_calls:
+        message = f"{name}: {said}; pulls and pushes wait"
+        return Check("warn", area, said, (Finding(code="SC-E078", severity="warning", message=message, next="wait, or raise limits.daily_calls"),))
+    return Check("ok", area, said)
+
+
+def _tried(area: str, look: Callable[[], str]) -> Check:
+    try:
+        return Check("ok", area, look())
+    except ConnectorError as error:
+        return Check("FAIL", area, f"{error.code}  {error.message}", (*error.findings, error.finding()), error.exit_code)

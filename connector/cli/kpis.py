@@ -1,0 +1,162 @@
+"""connector kpis list | show | compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import views
+from connector.cli.output import Answer, Table, count
+from connector.cli.project import AsOf, ConnectionOption, command, instant, opened
+from connector.errors import Finding, InputError, UsageError
+from connector.kpis.catalogue import NAMES
+
+if TYPE_CHECKING:
+    from connector.app import App
+    from connector.kpis.book import Book
+    from connector.kpis.definition import Measure
+
+
+def list_kpis(connection: ConnectionOption = None) -> Answer:
+    """Every KPI of the registry: what it is, whether it can be computed from this project's data, and what it lacks."""
+    from connector.kpis import compute
+    from connector.kpis.definition import REGISTRY
+
+    with opened() as app:
+        name = app.names(connection)[0]
+        on = compute.selected(app.definitions.kpis.kpis)
+        checked = {kpi: (ok, lacks) for kpi, ok, lacks in compute.computable(_book(app, name, None))}
+    rows = [
+        (k.name, "on" if k.name in on else "", k.grain, "yes" if checked[k.name][0] else "no", checked[k.name][1] or "")
+        for k in sorted(REGISTRY.values(), key=lambda k: k.number)
+    ]
+    table = Table(("KPI", "", "grain", "computable", "lacks"), rows)
+    able = sum(ok for ok, _ in checked.values())
+    result = [{"kpi": r[0], "on": r[1] == "on", "grain": r[2], "computable": r[3] == "yes", "reason": r[4] or None} for r in rows]
+    text: list[str | Table] = [f"{able} of {len(rows)} KPIs computable from {name} and the inputs · {len(on)} switched on", "", table]
+    return Answer({"connection": name, "kpis": len(rows), "computable": able, "on": len(on)}, result, text)
+
+
+def show(
+    kpi: Annotated[str, typer.Argument(metavar="KPI")],
+    connection: ConnectionOption = None,
+    as_of: AsOf = None,
+) -> Answer:
+    """One KPI: its definition with source and unit, and every value."""
+    from connector.kpis import compute
+    from connector.kpis.definition import REGISTRY
+
+    _known([kpi])
+    with opened() as app:
+        name = app.names(connection)[0]
+        book = _book(app, name, instant(as_of, app))
+    measures = compute.compute(book, [kpi])
+    declared = REGISTRY[kpi]
+    result = {"kpi": kpi, "definition": declared.definition, "source": declared.source, "measures": [m.as_dict() for m in measures]}
+    text: list[str | Table] = [f"{kpi} · {name}, as of {book.as_of:%Y-%m-%d} · {count(len(measures), 'value')}", "", cleandoc(declared.definition)]
+    table = views.measures(measures, book.settings.calendar.currency, subjects=None)
+    text += [f"Source: {declared.source}. Needs: {', '.join(declared.needs) or 'deals only'}.", "", table]
+    return Answer({"kpi": kpi, "measures": len(measures)}, result, text)
+
+
+def compute(
+    as_of: AsOf = None,
+    from_file: Annotated[Path | None, typer.Option("--from-file", help="a book in a JSON file: no CRM, no state")] = None,
+    kpi: Annotated[list[str] | None, typer.Option("--kpi", help="these only, switched on or not")] = None,
+    all: Annotated[bool, typer.Option("--all", help="every KPI of the registry")] = False,
+    connection: ConnectionOption = None,
+    subject: Annotated[str, typer.Option(help="which rows to print: company, all, or like segment=hospital")] = "company",
+) -> Answer:
+    """Compute the KPIs that are switched on, from the state as last pulled, or from a file."""
+    from connector.kpis import compute as engine
+    from connector.kpis.definition import REGISTRY
+
+    _known(kpi or ())
+    names = list(REGISTRY) if all else kpi
+    if from_file is not None:
+        return _from_file(from_file, names, as_of, subject)
+    with opened() as app:
+        books = {name: _book(app, name, instant(as_of, app)) for name in app.names(connection)}
+    computed = {name: engine.compute(book, names) for name, book in books.items()}
+    result = {"measures": [{"connection": n, **row} for n, found in computed.items() for row in engine.document(books[n], found)]}
+    chosen = names or list(engine.selected(app.definitions.kpis.kpis))
+    findings = [f for n, book in books.items() for f in _lacking(book, chosen, n)]
+    text: list[str | Table] = [_verdict(sum(map(len, computed.values())), chosen, list(computed))]
+    for n, found in computed.items():
+        text += ["", _table(found, subject, f"{n}, as of {books[n].as_of:%Y-%m-%d}", books[n])]
+    return Answer({"measures": sum(map(len, computed.values())), "connections": len(computed)}, result, text, findings)
+
+
+def _from_file(path: Path, names: Sequence[str] | None, as_of: str | None, subject: str) -> Answer:
+    from connector.kpis import compute as engine
+    from connector.kpis.definition import REGISTRY
+    from connector.kpis.scorecards import scorecards
+
+    book = engine.from_file(path)
+    found = engine.compute(book, names or list(REGISTRY))
+    cards = {id: card.as_dict() for id, card in scorecards(book).items()}
+    result = {"measures": engine.document(book, found), "scorecards": cards}
+    table = _table(found, subject, f"{path.name}, as of {book.as_of:%Y-%m-%d}", book)
+    text: list[str | Table] = [_verdict(len(found), names or list(REGISTRY), [path.name]), "", table]
+    return Answer({"measures": len(found), "scorecards": len(cards)}, result, text)
+
+
+def _known(names: Iterable[str]) -> None:
+    """Raises UsageError for the first word that names no KPI."""
+    for name in names:
+        if name not in NAMES:
+            near = get_close_matches(name, NAMES, n=1)
+            raise UsageError(f"unknown KPI {name!r}" + (f"; did you mean {near[0]}?" if near else ""), next_step=f"{command()} kpis list")
+
+
+def _verdict(measured: int, chosen: Sequence[str], sources: Sequence[str]) -> str:
+    return f"{count(measured, 'value')} of {count(len(chosen), 'KPI')} from {', '.join(sources)}"
+
+
+def _lacking(book: Book, chosen: Sequence[str], name: str) -> Iterator[Finding]:
+    """A warning SC-W092 for each KPI that cannot be computed from what there is."""
+    from connector.kpis import compute as engine
+
+    for kpi, able, lacks in engine.computable(book, chosen):
+        if not able:
+            yield Finding(
+                code="SC-W092",
+                severity="warning",
+                message=f"{kpi} cannot be computed for {name}: needs {lacks}",
+                next="add it under mappings, or take the KPI out of kpis.yaml",
+            )
+
+
+def _table(found: Sequence[Measure], subject: str, title: str, book: Book) -> Table:
+    currency = book.settings.calendar.currency
+    if subject not in ("all", "company"):
+        found = [m for m in found if m.subject == subject]
+        if not found:
+            raise UsageError(f"no value has the subject {subject!r}", next_step="--subject all shows every subject")
+        return views.measures(found, currency, subjects=None, title=title)
+    return views.measures(found, currency, subjects=None if subject == "all" else "company", title=title)
+
+
+def _book(app: App, name: str, as_of: datetime | None) -> Book:
+    """The book of one connection from the state alone, as of its last pull unless said otherwise."""
+    return books(app, [name], as_of)[name]
+
+
+def books(app: App, names: Sequence[str], as_of: datetime | None) -> Mapping[str, Book]:
+    """Connection → its book. Raises InputError where nothing was pulled yet."""
+    from connector import sync
+
+    made = {}
+    for name in names:
+        pulled = app.store.runs.last(name, kinds=("pull",))
+        if pulled is None:
+            raise InputError(f"nothing was pulled from {name} yet", code="SC-E184", next_step="connector sync --pull-only")
+        at = as_of or datetime.fromisoformat(str((pulled.summary or {}).get("as_of", pulled.started_at.isoformat())))
+        made[name] = sync.book(app.mapped(name), app.store, app.definitions, at)
+    return made

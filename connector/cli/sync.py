@@ -1,0 +1,122 @@
+"""connector sync."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.cli import views
+from connector.cli.main import invocation
+from connector.cli.output import Answer, Table, count
+from connector.cli.project import AsOf, ConnectionOption, Signals, instant, opened, progress
+from connector.errors import UsageError
+
+if TYPE_CHECKING:
+    from connector.app import App
+    from connector.runs import RunReport
+
+
+def sync(
+    connection: ConnectionOption = None,
+    stream: Annotated[str | None, typer.Option(help="only this stream (implies --pull-only)")] = None,
+    pull_only: Annotated[bool, typer.Option("--pull-only", help="read, write nothing to the CRM")] = False,
+    full: Annotated[bool, typer.Option("--full", help="read everything again")] = False,
+    id: Annotated[list[str] | None, typer.Option("--id", help="plan and write these deals only")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="pull and plan, apply nothing")] = False,
+    as_of: AsOf = None,
+) -> Answer:
+    """Pull, compute, plan and, where every guard allows, apply. A second sync right after writes nothing."""
+    from connector import runs
+
+    console = invocation().console
+    with opened() as app, Signals() as signals, progress(console) as report:
+        names = app.names(connection)
+        if stream:
+            _known_stream(app, names, stream)
+        stopped = signals.stop.is_set
+        if pull_only or stream:
+            done = runs.pull(app, names, full=full, stream=stream, report=report, stopped=stopped)
+        else:
+            at = instant(as_of, app)
+            done = runs.sync_all(app, names, full=full, as_of=at, only=id or (), dry_run=dry_run, report=report, stopped=stopped)
+        show_names = app.resolved.settings.privacy.deal_names == "show"
+    return answer(done, show_names=show_names, signal=signals.code)
+
+
+def _known_stream(app: App, names: Sequence[str], stream: str) -> None:
+    """Raises UsageError where no connection has this stream: a word that matches nothing is a typing error, never an empty pull."""
+    known = sorted({spec.name for name in names for spec in app.mapped(name).mapper.streams()})
+    if stream not in known:
+        raise UsageError(f"no stream {stream!r}; known: {', '.join(known)}")
+
+
+def answer(done: RunReport, *, show_names: bool = True, signal: int = 0) -> Answer:
+    """A run as a verb says it: verdict, what was pulled, what changes, what was written, what failed."""
+    text: list[str | Table] = [verdict(done)]
+    if (table := views.pulled(done.pulls)).rows:
+        text += ["", table]
+    if done.made:
+        text += ["", *views.plan(done.made.plan, names=show_names)]
+    if done.made and done.made.plan.updates and done.pushes:
+        text += ["", *views.pushed(done.pushes)]
+    findings = [f for p in done.pulls for f in p.findings] + [f.error.finding() for f in done.failures]
+    return Answer(summary(done), result(done), text, findings, signal or done.exit_code)
+
+
+def verdict(done: RunReport) -> str:
+    """The first line."""
+    records = sum(p.records for p in done.pulls)
+    written = sum(p.counts["written"] for p in done.pushes)
+    refused = sum(len(p.outcomes) for p in done.pushes) - written
+    parts = [f"{count(records, 'record')} pulled from {count(len(done.pulls), 'connection')}"]
+    if done.made:
+        parts.append(f"{count(written, 'deal')} written" if done.pushes or not done.made.plan.updates else "nothing written")
+    if refused:
+        parts.append(f"{refused} not")
+    if waiting := [p.connection for p in done.pushes if p.trips]:
+        parts.append(f"waiting: {', '.join(waiting)}")
+    if done.failures:
+        parts.append(f"failed: {', '.join(f.connection for f in done.failures)}")
+    return " · ".join(parts)
+
+
+def summary(done: RunReport) -> dict[str, object]:
+    """The totals, the same in --json and in text."""
+    counts = done.made.plan.counts() if done.made else {}
+    return {
+        "pulled": sum(p.records for p in done.pulls),
+        "calls": sum(s.calls for p in done.pulls for s in p.streams) + sum(p.calls for p in done.pushes),
+        "dead_letters": sum(s.dead_letters for p in done.pulls for s in p.streams),
+        "written": sum(p.counts["written"] for p in done.pushes),
+        "not_written": sum(len(p.outcomes) - p.counts["written"] for p in done.pushes),
+        "waiting": [p.connection for p in done.pushes if p.trips],
+        "failed": [f.connection for f in done.failures],
+        **counts,
+    }
+
+
+def result(done: RunReport) -> dict[str, object]:
+    """Everything, for programs."""
+    return {
+        "pulls": [
+            {"connection": p.connection, "org": p.info.org_id, "as_of": p.info.now, "streams": [asdict(s) for s in p.streams]} for p in done.pulls
+        ],
+        "plan": None if done.made is None else {"plan": str(done.made.path), "id": done.made.plan.id, "sha256": done.made.sha256},
+        "pushes": [
+            {
+                "connection": p.connection,
+                "counts": p.counts,
+                "calls": p.calls,
+                "trips": [asdict(t) for t in p.trips],
+                "not_written": [
+                    {"id": o.update.id, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message}
+                    for o in p.outcomes
+                    if o.status != "written"
+                ],
+            }
+            for p in done.pushes
+        ],
+    }

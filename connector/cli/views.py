@@ -1,0 +1,173 @@
+"""Reports as tables and lines: one function per thing that several verbs show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from connector.cli.output import Table, count
+
+if TYPE_CHECKING:
+    from connector.kpis.definition import Measure
+    from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate
+    from connector.sync import PullReport, PushReport
+
+SHOWN = 8
+FIELDS = 8
+"""Deals, and values of a deal, that a plan shows unless asked for all."""
+
+
+def pulled(reports: Sequence[PullReport], *, every: bool = False) -> Table:
+    """What was pulled per stream; without ``every`` only the streams that brought something."""
+    rows = [
+        (r.connection, s.stream, s.object, f"{s.records:,}", f"{s.upserts:,}", s.deleted or "", s.dead_letters or "", s.calls, f"{s.seconds:.1f}")
+        for r in reports
+        for s in r.streams
+        if every or s.records or s.dead_letters
+    ]
+    heads = ("connection", "stream", "object", ">records", ">rows kept", ">deleted", ">dead letters", ">calls", ">seconds")
+    return Table(heads, rows)
+
+
+def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool = True) -> list[str | Table]:
+    """A plan: verdict, per connection, per field, then deals with before → after and why."""
+    lines: list[str | Table] = [made.verdict()]
+    for scope in made.scopes:
+        mine = made.of(scope.connection)
+        values = sum(len(u.changes) for u in mine)
+        held = f" · {scope.held} wait for their week" if scope.held else ""
+        aside = f" · {scope.set_aside} set aside (stage not mapped)" if scope.set_aside else ""
+        lines.append(f"  {scope.connection}  {len(mine):,} of {count(scope.population, 'open deal')}  {count(values, 'value')}{held}{aside}")
+    for scope in made.scopes:
+        if mine := made.of(scope.connection):
+            lines += ["", _by_field(scope.connection, mine)]
+    if limit == 0:
+        return lines
+    shown = made.updates if every else _interesting(made.updates, limit)
+    for update in shown:
+        lines += ["", *_update(update, names, len(update.changes) if every else FIELDS)]
+    if len(shown) < len(made.updates):
+        lines += ["", f"… {count(len(made.updates) - len(shown), 'more deal')}, every field: connector plans show {made.id} --all"]
+    return lines
+
+
+def _interesting(updates: Sequence[PlannedUpdate], limit: int) -> list[PlannedUpdate]:
+    """Some of each connection: first those that change or lose a value, then first fills."""
+    found: list[PlannedUpdate] = []
+    connections = list(dict.fromkeys(u.connection for u in updates))
+    for connection in connections:
+        mine = sorted((u for u in updates if u.connection == connection), key=lambda u: all(c.kind == "set" for c in u.changes))
+        found += mine[: max(1, limit // len(connections))]
+    return found
+
+
+def _by_field(connection: str, mine: Sequence[PlannedUpdate]) -> Table:
+    counts: dict[str, Counter[str]] = {}
+    for update in mine:
+        for change in update.changes:
+            counts.setdefault(change.field, Counter())[change.kind] += 1
+    rows = [(name, c["set"] or "", c["change"] or "", c["empty"] or "", c["clear"] or "", _moves(name, mine)) for name, c in counts.items()]
+    return Table((f"{connection} by field", ">set", ">change", ">empty", ">clear", ""), rows)
+
+
+FEW = ("stage", "pace")
+
+
+def _moves(name: str, mine: Sequence[PlannedUpdate]) -> str:
+    """For fields of few values: the commonest before → after."""
+    moves = Counter(f"{c.before} → {c.after}" for u in mine for c in u.changes if c.field == name and c.kind == "change" and c.key in FEW)
+    said = ", ".join(f"{move} {n}" for move, n in moves.most_common(3))
+    return said + (", …" if len(moves) > 3 else "")
+
+
+def _update(update: PlannedUpdate, names: bool, limit: int) -> Iterable[str]:
+    title = f"{update.id}  {update.name or ''}" if names else update.id
+    yield f"~ {update.connection} {title}".rstrip()
+    told = [change for change in update.changes if change.key not in ("updated_at", "definition")]
+    for change in told[:limit]:
+        yield f"    {change.field}  {_shown(change)}"
+        for why in change.why[:1]:
+            yield f"        why: {why}"
+    if len(told) > limit:
+        yield f"    … {count(len(told) - limit, 'more value')}"
+
+
+def _shown(change: FieldChange) -> str:
+    after = change.after if change.after not in (None, "") else "(empty)"
+    return f"{change.before if change.before is not None else '(empty)'} → {after}"
+
+
+def pushed(reports: Sequence[PushReport]) -> list[str | Table]:
+    """What was written, and every record that was not, by name and reason."""
+    lines: list[str | Table] = []
+    for report in reports:
+        if report.trips:
+            lines.append(f"{report.connection}: nothing written, the plan waits")
+            lines += [f"  {trip.code}  {trip.message}" for trip in report.trips]
+            continue
+        c = report.counts
+        said = ", ".join(f"{n} {word}" for word, n in c.items() if n and word != "planned") or "nothing to write"
+        left = f" · {report.left:,} not tried" if report.left else ""
+        lines.append(f"{report.connection}: {c['planned']:,} planned · {said}{left} · {count(report.calls, 'call')}")
+        for outcome in report.outcomes:
+            if outcome.status != "written":
+                said_by_crm = f" {outcome.crm_code}" if outcome.crm_code else ""
+                lines.append(f"  {outcome.status}  {outcome.update.id}  {outcome.code}{said_by_crm}  {outcome.message}")
+    return lines
+
+
+def measures(computed: Sequence[Measure], currency: str, *, title: str | None = None, subjects: str | None = "company") -> Table:
+    """KPI values with unit, n, interval and the reason where there is none. ``subjects`` None: all, and a column says which."""
+    shown = [m for m in computed if subjects is None or m.subject == subjects]
+    whose = [(m.subject,) if subjects is None else () for m in shown]
+    rows = [(_name(m), *s, m.window, value(m), unit(m, currency), f"{m.n:,}", _interval(m), _notes(m)) for m, s in zip(shown, whose, strict=True)]
+    return Table(("KPI", *(("subject",) if subjects is None else ()), "window", ">value", "unit", ">n", "95 %", "notes"), rows, title)
+
+
+def unit(measure: Measure, currency: str) -> str:
+    """The unit as a person reads it: ``USD``, ``USD/day``, ``%``, ``per 30 d``; nothing where there is no value."""
+    if measure.value is None:
+        return ""
+    money = {"money": currency, "money_per_day": f"{currency}/day", "money_per_month": f"{currency}/month", "money_per_unit": f"{currency}/unit"}
+    return (money | UNITS).get(measure.unit, measure.unit)
+
+
+UNITS = {"ratio": "%", "per_week": "per week", "per_30d": "per 30 d", "bool": "", "label": "", "list": ""}
+
+
+def _name(measure: Measure) -> str:
+    return f"{measure.kpi}.{measure.variant}" if measure.variant else measure.kpi
+
+
+def value(measure: Measure) -> str:
+    """A value as a person reads it, its unit apart: ratios in percent, money whole, a dash for unknown, ≥ for a lower bound."""
+    v = measure.value
+    if v is None:
+        return "–"
+    if isinstance(v, bool):
+        return "yes" if v else "no"
+    if isinstance(v, list):
+        return ", ".join(v) or "none"
+    if isinstance(v, str):
+        return v
+    text = f"{v * 100:.1f}" if measure.unit == "ratio" else f"{v:,.0f}" if measure.unit.startswith("money") else _number(v)
+    return f"≥ {text}" if measure.reason == "censored" else text
+
+
+def _number(v: float) -> str:
+    return f"{v:,.0f}" if float(v).is_integer() else f"{v:,.1f}"
+
+
+def _interval(measure: Measure) -> str:
+    if measure.ci_low is None or measure.ci_high is None:
+        return ""
+    return f"{measure.ci_low * 100:.0f}–{measure.ci_high * 100:.0f} %"
+
+
+def _notes(measure: Measure) -> str:
+    notes: list[str] = [measure.reason.replace("_", " ")] if measure.reason else []
+    notes += ["low n"] if measure.low_n and measure.value is not None else []
+    notes += [f"{measure.pending} pending"] if measure.pending else []
+    notes += [f"{n:,} {why.replace('_', ' ')}" for why, n in measure.excluded.items()]
+    return ", ".join(notes)

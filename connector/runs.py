@@ -1,0 +1,294 @@
+"""Runs: the legs of ``sync`` over the connections of a project, each recorded, guarded, and kept from stopping the others."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from connector import sync
+from connector.app import App
+from connector.crms.base import OrgInfo
+from connector.errors import Blocked, ConnectorError, Finding, worst
+from connector.kpis import compute
+from connector.kpis.book import Book
+from connector.schedule import in_quiet_hours
+from connector.scorecard import guards
+from connector.scorecard import plan as planning
+from connector.scorecard.plan import Plan
+from connector.state.runs import Kind, Status
+from connector.sync import PlanItem, PullReport, PushReport, Report
+
+Stopped = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One connection that could not do its part; the others went on."""
+
+    connection: str
+    error: ConnectorError
+
+
+@dataclass
+class Made:
+    """A plan on disk. ``trips``: connection → guards that stop it."""
+
+    plan: Plan
+    path: Path
+    sha256: str
+    trips: Mapping[str, Sequence[Finding]]
+
+
+@dataclass
+class RunReport:
+    """What one run over the project did."""
+
+    pulls: list[PullReport] = field(default_factory=list)
+    made: Made | None = None
+    pushes: list[PushReport] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """The highest in the order 5, 4, 1, 3, 2, 0."""
+        codes = {failure.error.exit_code for failure in self.failures}
+        codes |= {4 for push in self.pushes if push.trips}
+        codes |= {3 for push in self.pushes if any(o.status not in ("written",) for o in push.outcomes) or push.left}
+        codes |= {3 for pull in self.pulls if any(s.dead_letters for s in pull.streams)}
+        return worst(codes)
+
+
+def pull(
+    app: App,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    stream: str | None = None,
+    trigger: str = "cli",
+    report: Report | None = None,
+    stopped: Stopped = lambda: False,
+) -> RunReport:
+    """Pull each connection; a failure of one is kept and the next goes on."""
+    done = RunReport()
+    for name in names:
+        with _kept(done, name), app.connected(name) as connected, _recorded(app, name, "pull", trigger) as run:
+            pulled = sync.pull(connected, app.store, app.definitions, run.id, full=full, only=stream, report=report, stopped=stopped)
+            done.pulls.append(pulled)
+            run.status = "interrupted" if pulled.interrupted else "partial" if any(s.dead_letters for s in pulled.streams) else "ok"
+            calls = sum(s.calls for s in pulled.streams)
+            run.summary = {"as_of": pulled.info.now.isoformat(), "records": pulled.records, "calls": calls, "findings": len(pulled.findings)}
+        if stopped():
+            break
+    return done
+
+
+def books(app: App, done: RunReport, as_of: datetime | None = None) -> dict[str, Book]:
+    """Connection → its book after the pull, as of its CRM's clock unless said otherwise."""
+    return {p.connection: sync.book(app.mapped(p.connection), app.store, app.definitions, as_of or p.info.now) for p in done.pulls}
+
+
+def plan(
+    app: App,
+    done: RunReport,
+    known: Mapping[str, Book],
+    *,
+    only: Sequence[str] = (),
+    out: Path | None = None,
+) -> Made:
+    """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
+    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.findings) for p in done.pulls]
+    id = app.store.plans.next_id()
+    made = sync.plan(items, app.store, app.definitions, id=id, only=only)
+    trips = {item.mapped.name: _trips(app, made, item.mapped.name, item.info) for item in items}
+    data = planning.dumps(made)
+    path = out or app.resolved.state_dir / "plans" / f"{id}.json"
+    _write_private(path, data)
+    sha256 = planning.digest(data)
+    waits = any(trips.values()) and bool(made.updates)
+    reason = "; ".join(f"{n}: {t.message}" for n, found in trips.items() for t in found) or None
+    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if waits else "saved", summary=made.counts(), reason=reason)
+    done.made = Made(made, path, sha256, trips)
+    return done.made
+
+
+def _trips(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
+    scope = next(s for s in made.scopes if s.connection == name)
+    declared = app.resolved.settings
+    production = app.resolved.connection(name).environment == "production"
+    quiet = declared.schedules[name].quiet_hours if name in declared.schedules else ()
+    limits = guards.Limits(**{name: getattr(declared.guards, name) for name in guards.Limits.__slots__})
+    facts = guards.Facts(
+        production=production,
+        first_fill=not app.store.ledger.fields_written(name),
+        in_quiet_hours=in_quiet_hours(quiet, info.now, app.definitions.kpis.calendar.time_zone),
+        write_batch=app.write_batch(name),
+        pull_vs_mean=_pull_vs_mean(app, name),
+    )
+    found = guards.check(scope, made.of(name), limits, facts, allow_large=allow_large)
+    approval = declared.guards.require_approval
+    if made.of(name) and (approval == "always" or (approval == "production" and production)):
+        found.append(Finding(code="SC-E107", message=f"require_approval = {approval!r}: a person applies this plan"))
+    return found
+
+
+def _pull_vs_mean(app: App, name: str) -> float | None:
+    """Deals of the last complete pull ÷ mean of the complete ones before it; None where there is nothing to compare."""
+    last = app.store.runs.last(name, kinds=("pull", "sync"))
+    if last is None or not any(s.stream == "opportunities" and s.complete for s in last.streams):
+        return None
+    now = next(s.records for s in last.streams if s.stream == "opportunities")
+    before = app.store.runs.row_counts(name, "opportunities", complete=True, before=last.id)
+    return now / (sum(before) / len(before)) if before and sum(before) else None
+
+
+def push(
+    app: App,
+    made: Plan,
+    *,
+    names: Sequence[str] = (),
+    trigger: str = "cli",
+    report: Report | None = None,
+    stopped: Stopped = lambda: False,
+    done: RunReport | None = None,
+) -> RunReport:
+    """Apply a plan connection by connection, under leases, and mark it applied."""
+    done = done or RunReport()
+    for scope in made.scopes:
+        name = scope.connection
+        if (names and name not in names) or not made.of(name):
+            continue
+        with _kept(done, name), app.connected(name) as connected, _recorded(app, name, "push", trigger) as run:
+            _not_paused(app, name)
+            pushed = sync.push(connected, app.store, made, run.id, report=report, stopped=stopped)
+            done.pushes.append(pushed)
+            run.status = "ok" if all(o.status == "written" for o in pushed.outcomes) and not pushed.left else "partial"
+            run.summary = {**pushed.counts, "calls": pushed.calls, "plan": made.id}
+    tried = {p.connection for p in done.pushes if not p.trips}
+    if tried:
+        whole = not done.failures and tried == {u.connection for u in made.updates} and done.exit_code == 0
+        app.store.plans.set_status(made.id, "applied" if whole else "partial")
+    return done
+
+
+def sync_all(
+    app: App,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    as_of: datetime | None = None,
+    only: Sequence[str] = (),
+    dry_run: bool = False,
+    trigger: str = "cli",
+    report: Report | None = None,
+    stopped: Stopped = lambda: False,
+) -> RunReport:
+    """Pull, plan and, for every connection whose guards all pass, apply. A tripped connection's plan is parked, the others go on."""
+    told = report or Report()
+    done = pull(app, names, full=full, trigger=trigger, report=told, stopped=stopped)
+    if stopped() or not done.pulls:
+        return done
+    told.step("computing KPIs")
+    known = books(app, done, as_of)
+    made = plan(app, done, known, only=only)
+    if dry_run:
+        return done
+    free = [p.connection for p in done.pulls if not made.trips[p.connection]]
+    done.pushes += [PushReport(n, trips=tuple(t)) for n, t in made.trips.items() if t and (made.plan.of(n) or _blocks(t))]
+    if free:
+        push(app, made.plan, names=free, trigger=trigger, report=told, stopped=stopped, done=done)
+    if not made.plan.updates:
+        app.store.plans.set_status(made.plan.id, "applied")
+    remember(app, known)
+    return done
+
+
+def _blocks(trips: Sequence[Finding]) -> bool:
+    return any(t.code in guards.BLOCKING for t in trips)
+
+
+def remember(app: App, known: Mapping[str, Book]) -> None:
+    """Keep the company measures of each book as snapshots of its day."""
+    for name, book in known.items():
+        measures = [m.as_dict() for m in compute.compute(book) if m.subject == "company"]
+        app.store.measures.save(name, book.today, measures)
+
+
+def load_plan(app: App, path: Path) -> Plan:
+    """A saved plan from its file. Raises Blocked SC-E109 if it is not byte for byte what was saved, or no longer to be applied."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Blocked(f"{path} cannot be read: {error.strerror}", code="SC-E184") from error
+    made = planning.loads(data)
+    saved = app.store.plans.get(made.id)
+    if saved.sha256 != planning.digest(data):
+        raise Blocked(f"{path} is not the plan that was saved as {made.id}", code="SC-E109")
+    if saved.status in ("applied", "rejected"):
+        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
+    for scope in made.scopes:
+        if scope.mapping != app.definitions.version:
+            raise Blocked(f"the mapping changed since plan {made.id} was made", code="SC-E109")
+    return made
+
+
+def check_guards(app: App, made: Plan, *, allow_large: bool) -> dict[str, list[Finding]]:
+    """The guards again, just before applying; approval itself is the person who applies."""
+    found = {}
+    for scope in made.scopes:
+        with app.connected(scope.connection) as connected:
+            trips = _trips(app, made, connected.name, connected.crm.check(), allow_large)
+            found[scope.connection] = [t for t in trips if t.code not in ("SC-E107", "SC-E106")]
+    return found
+
+
+@dataclass
+class _Recorded:
+    id: int
+    status: Status = "ok"
+    summary: Mapping[str, object] | None = None
+
+
+@contextlib.contextmanager
+def _recorded(app: App, name: str, kind: Kind, trigger: str) -> Iterator[_Recorded]:
+    """A run in the ledger of runs: finished with what it became, whatever happens."""
+    if not app.store.leases.held(name):  # nobody works on it: a run that says so died
+        app.store.runs.interrupt_dead(name)
+    run = _Recorded(app.store.runs.start(name, kind, trigger))
+    try:
+        yield run
+    except ConnectorError as error:
+        status: Status = "blocked" if error.exit_code == 4 else "failed"
+        app.store.runs.finish(run.id, status, error_code=error.code, error_message=error.message)
+        raise
+    except BaseException:
+        app.store.runs.finish(run.id, "interrupted")
+        raise
+    app.store.runs.finish(run.id, run.status, summary=run.summary)
+
+
+@contextlib.contextmanager
+def _kept(done: RunReport, name: str) -> Iterator[None]:
+    """One bad connection does not stop another: its error is kept."""
+    try:
+        yield
+    except ConnectorError as error:
+        done.failures.append(Failure(name, error))
+
+
+def _not_paused(app: App, name: str) -> None:
+    pause = app.store.connections.paused(name)
+    if pause is not None:
+        raise Blocked(f"{name} is paused: {pause.reason}", next_step=f"connector connections resume {name}")
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """A file that only its owner reads, 0600 from its first byte on."""
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
