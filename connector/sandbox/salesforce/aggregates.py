@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.sandbox.salesforce.paths import Path, Scope
 from connector.sandbox.salesforce.schema import NUMBER_TYPES, Row
-from connector.sandbox.salesforce.soql import Call, Name, Query, SoqlError
+from connector.sandbox.salesforce.soql import Call, Name, Query, SoqlError, TypeOf
 
 FUNCTIONS: Mapping[str, Callable[[list[Any]], Any]] = {
     "count": len,
@@ -55,7 +55,7 @@ def _names(query: Query) -> list[str]:
     return names
 
 
-def _column(scope: Scope, item: Name | Call | Query, keys: set[str]) -> Callable[[list[Row]], Any]:
+def _column(scope: Scope, item: Name | Call | Query | TypeOf, keys: set[str]) -> Callable[[list[Row]], Any]:
     if isinstance(item, Name):
         path = scope.resolve(item)
         if item.text.lower() not in keys:

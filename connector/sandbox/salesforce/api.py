@@ -11,17 +11,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connector.sandbox.salesforce import gate, oauth, writes
+from connector.sandbox.salesforce import api_records, bulk, composite, gate, ingest, oauth
+from connector.sandbox.salesforce.api_records import definition_of
 from connector.sandbox.salesforce.describe import describe, etag, picklists, summary
-from connector.sandbox.salesforce.frames import ApiError, answer, http_date, not_found, read_http_date, read_json
+from connector.sandbox.salesforce.frames import ApiError, answer, http_date, not_found, read_http_date
 from connector.sandbox.salesforce.gate import Call, Endpoint, Handler, Reply
 from connector.sandbox.salesforce.ids import full_id, new_id
+from connector.sandbox.salesforce.more_objects import TOOLING_ONLY
 from connector.sandbox.salesforce.org import Org
-from connector.sandbox.salesforce.paths import reader
-from connector.sandbox.salesforce.projection import attributes
 from connector.sandbox.salesforce.query import run
-from connector.sandbox.salesforce.rows import stamp, unstamp
-from connector.sandbox.salesforce.schema import MASTER_RECORD_TYPE, ObjectDef, Row
+from connector.sandbox.salesforce.rows import stamp
+from connector.sandbox.salesforce.schema import MASTER_RECORD_TYPE, ObjectDef
 from connector.sandbox.salesforce.sessions import Locator
 
 BATCH_SIZE = re.compile(r"batchSize\s*=\s*(\d+)", re.IGNORECASE)
@@ -41,13 +41,15 @@ def routes(org: Org) -> list[Route]:
         f"{data}/sobjects/{{type}}/describe": {"GET": describe_object},
         f"{data}/sobjects/{{type}}/deleted": {"GET": deleted},
         f"{data}/sobjects/{{type}}/updated": {"GET": updated},
-        f"{data}/sobjects/{{type}}/{{id}}": {"GET": record, "PATCH": edit},
         f"{data}/ui-api/object-info/Opportunity/picklist-values/{{record_type}}": {"GET": picklist_values},
         f"{data}/query": {"GET": query},
+        f"{data}/tooling/query": {"GET": tooling_query},
+        f"{data}/limits/recordCount": {"GET": record_count},
         f"{data}/queryAll": {"GET": query_all},
         f"{data}/query/{{locator}}": {"GET": more},
-        f"{data}/composite/sobjects": {"PATCH": update_collection},
-        f"{data}/composite/sobjects/{{type}}": {"POST": retrieve},
+        **api_records.handlers(data),
+        **bulk.handlers(data),
+        **ingest.handlers(data),
         "/services/{rest:path}": dict.fromkeys(("GET", "POST", "PATCH", "PUT", "DELETE"), gate.missing),
     }
 
@@ -57,7 +59,9 @@ def routes(org: Org) -> list[Route]:
     async def versions(request: Request) -> Response:
         return answer(request, org.clock.now, _versions())
 
-    made = [Route("/services/oauth2/token", token, methods=["GET", "POST"])]
+    made: list[Route] = []
+    handlers = {**composite.handlers(data, made), **handlers}
+    made += [Route("/services/oauth2/token", token, methods=["GET", "POST"])]
     made += [Route(path, versions) for path in ("/services/data", "/services/data/")]
     for path, methods in handlers.items():
         endpoint = Endpoint(org, **methods)
@@ -100,20 +104,35 @@ async def limits(call: Call) -> Reply:
     whole = {"DailyBulkApiBatches": 15_000, "DailyBulkV2QueryJobs": 10_000, "DailyBulkV2QueryFileStorageMB": 976_562,
              "DailyAsyncApexExecutions": 250_000, "DataStorageMB": 1_024, "FileStorageMB": 1_024, "MassEmail": 5_000}  # fmt: skip
     full = {name: {"Max": most, "Remaining": most} for name, most in whole.items()}
+    now, bulk_of = org.clock.now, org.bulk
+    for name, what, most, unit in (
+        ("DailyBulkV2QueryJobs", "jobs", bulk_of.most_jobs, 1), ("DailyBulkApiBatches", "batches", bulk_of.most_batches, 1),
+        ("DailyBulkV2QueryFileStorageMB", "kb", bulk_of.most_kb, 1024),
+    ):  # fmt: skip
+        full[name] = {"Max": most // unit, "Remaining": max(0, (most - bulk_of.spent(what, now)) // unit)}
     return Reply({"DailyApiRequests": {"Max": org.calls_max, "Remaining": max(0, org.calls_max - org.calls_used)}, **full})
+
+
+async def record_count(call: Call) -> Reply:
+    """Estimates: the deleted count too, empty objects are left out, and the number is as of the last full hundred records."""
+    asked = [name.strip() for name in call.request.query_params.get("sObjects", "").split(",") if name.strip()]
+    names = asked or sorted(call.org.schema)
+    counts = [(name, len(call.org.tables[name].rows)) for name in names if call.org.seen(name, call.user) is not None]
+    return Reply({"sObjects": [{"count": count - count % 100 if count > 100 else count, "name": name} for name, count in counts if count]})
 
 
 # -- what there is ---------------------------------------------------------------------------------------------------
 
 
 async def sobjects(call: Call) -> Reply:
-    found = [summary(definition, call.version) for name, definition in sorted(call.org.schema.items())]
+    seen = [call.org.seen(name, call.user) for name in sorted(call.org.schema) if name not in TOOLING_ONLY]
+    found = [summary(definition, call.version) for definition in seen if definition is not None]
     changed = max(call.org.schema_changed.values())
     return _unless_known(call, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found}, changed, "sobjects")
 
 
 async def describe_object(call: Call) -> Reply:
-    definition = _definition(call)
+    definition = definition_of(call)
     return _unless_known(call, describe(call.org, definition, call.version), call.org.schema_changed[definition.name], definition.name)
 
 
@@ -144,11 +163,16 @@ async def query_all(call: Call) -> Reply:
     return _query(call, include_deleted=True)
 
 
-def _query(call: Call, *, include_deleted: bool) -> Reply:
+async def tooling_query(call: Call) -> Reply:
+    """Queries on what the org is made of: validation rules, flows."""
+    return _query(call, include_deleted=False, tooling=True)
+
+
+def _query(call: Call, *, include_deleted: bool, tooling: bool = False) -> Reply:
     org, text = call.org, call.request.query_params.get("q")
     if not text or not text.strip():
         raise ApiError(400, "MALFORMED_QUERY", "A query string has to be specified")
-    result = run(org, text, include_deleted=include_deleted, version=call.version)
+    result = run(org, text, include_deleted=include_deleted, version=call.version, user=call.user, tooling=tooling)
     if result.rows is not None:
         return Reply({"totalSize": result.total, "done": True, "records": list(result.rows)})
     size = min(result.size, org.page_size, _batch_size(call) or 2000)
@@ -182,56 +206,6 @@ def _batch_size(call: Call) -> int | None:
     return min(2000, max(200, int(match[1]))) if match else None
 
 
-# -- records ---------------------------------------------------------------------------------------------------------
-
-
-async def record(call: Call) -> Reply:
-    """One record whole, or the fields asked for by ``?fields=``."""
-    definition = _definition(call)
-    full = full_id(str(call.request.path_params["id"]))
-    row = None if full is None else call.org.tables[definition.name].rows.get(full)
-    if row is None or row.get("IsDeleted"):
-        raise not_found()
-    asked = call.request.query_params.get("fields")
-    names = [name.strip() for name in asked.split(",")] if asked else list(definition.fields)
-    changed = row.get("LastModifiedDate")
-    return Reply(_shown(call, definition, row, names), headers={"Last-Modified": http_date(unstamp(changed))} if changed else {})
-
-
-async def edit(call: Call) -> Reply:
-    definition = _definition(call)
-    writes.update_one(call.org, definition.name, str(call.request.path_params["id"]), await read_json(call.request), call.user)
-    return Reply(None, 204)
-
-
-async def retrieve(call: Call) -> Reply:
-    """Known records again: in the order of the ids, null for what cannot be seen."""
-    definition, body = _definition(call), await read_json(call.request)
-    ids, names = (body.get(key) if isinstance(body, dict) else None for key in ("ids", "fields"))
-    if not isinstance(ids, list) or not isinstance(names, list) or not names:
-        raise ApiError(400, "MISSING_ARGUMENT", "The ids and fields parameters must be specified")
-    if len(ids) > MOST_IDS:
-        raise ApiError(400, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {MOST_IDS} records in this call")
-    _shown(call, definition, None, names)
-    return Reply([row and _shown(call, definition, row, names) for row in writes.retrieve_ids(call.org, definition, ids)])
-
-
-async def update_collection(call: Call) -> Reply:
-    return Reply(writes.update_collection(call.org, await read_json(call.request), call.user))
-
-
-def _shown(call: Call, definition: ObjectDef, row: Row | None, names: list[Any]) -> dict[str, Any]:
-    """A record with the named fields. Without a row, only the names are checked."""
-    moment, out = call.org.moment(), {}
-    for name in names:
-        found = definition.find(name) if isinstance(name, str) else None
-        if found is None:
-            raise ApiError(400, "INVALID_FIELD", f"No such column '{name}' on sobject of type {definition.name}")
-        if row is not None:
-            out[found.name] = reader(found, moment)(row)
-    return {} if row is None else {"attributes": attributes(call.org, row, call.version), **out}
-
-
 # -- replication -----------------------------------------------------------------------------------------------------
 
 
@@ -256,7 +230,7 @@ async def updated(call: Call) -> Reply:
 
 
 def _replicable(call: Call) -> ObjectDef:
-    definition = _definition(call)
+    definition = definition_of(call)
     if not definition.replicateable or "SystemModstamp" not in definition.fields:
         raise ApiError(400, "INVALID_TYPE", f"object type '{definition.name}' is not replicable")
     return definition
@@ -284,10 +258,3 @@ def _span(call: Call, furthest: timedelta) -> tuple[str, str]:
     if start >= end or start < call.org.clock.now - furthest:
         raise ApiError(400, "INVALID_REPLICATION_DATE", f"startDate before org replication enabled date or more than {furthest.days} days ago")
     return stamp(start), stamp(end)
-
-
-def _definition(call: Call) -> ObjectDef:
-    found = call.org.schema.get(call.definition_name)
-    if found is None:
-        raise not_found()
-    return found

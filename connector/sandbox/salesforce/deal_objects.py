@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 from connector.sandbox.salesforce.schema import (
@@ -54,6 +55,7 @@ STANDARD = (
     ID,
     IS_DELETED,
     lookup("AccountId", "Account"),
+    lookup("ContactId", "Contact", updateable=False),
     lookup("RecordTypeId", "RecordType"),
     text("Name", 120, nillable=False, name_field=True),
     FieldDef("Description", "textarea", "Description", 32000, filterable=False, sortable=False),
@@ -77,6 +79,11 @@ STANDARD = (
     read_only(integer("FiscalQuarter", "Fiscal Quarter", compute=_fiscal_quarter)),
     read_only(integer("FiscalYear", "Fiscal Year", compute=_fiscal_year)),
     read_only(text("Fiscal", 6, "Fiscal Period", compute=_fiscal)),
+    read_only(flag("HasOpportunityLineItem", "Has Line Item")),
+    read_only(flag("HasOpenActivity", "Has Open Activity", filterable=False, sortable=False)),
+    read_only(flag("HasOverdueTask", "Has Overdue Task", filterable=False, sortable=False)),
+    flag("IsPrivate", "Private"),
+    number("TotalOpportunityQuantity", 16, 2, "Quantity"),
     read_only(lookup("LastAmountChangedHistoryId", "OpportunityHistory")),
     read_only(lookup("LastCloseDateChangedHistoryId", "OpportunityHistory")),
 )
@@ -107,6 +114,7 @@ OWN = (
     day("First_Order_On__c", "First order on"),
     flag("Standard_Terms__c", "Standard terms"),
     flag("BAA_Signed__c", "BAA signed"),
+    replace(read_only(money("Products_Total__c", "Products total")), calculated=True),
     number(
         "Days_To_Close__c", 18, label="Days to close", createable=False, updateable=False, calculated=True,
         formula="IF( IsClosed, NULL, CloseDate - TODAY() )", compute=_days_to_close,
@@ -143,6 +151,7 @@ OPPORTUNITY = sobject(
     children=(
         Child("OpportunityContactRole", "OpportunityId", "OpportunityContactRoles", cascade=True),
         Child("OpportunityHistory", "OpportunityId", "OpportunityHistories", cascade=True),
+        Child("OpportunityLineItem", "OpportunityId", "OpportunityLineItems", cascade=True),
         Child("OpportunityFieldHistory", "OpportunityId", "Histories", cascade=True),
         Child("Task", "WhatId", "Tasks", cascade=True),
         Child("Event", "WhatId", "Events", cascade=True),

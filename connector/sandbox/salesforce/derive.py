@@ -6,16 +6,23 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Protocol
 
-from connector.sandbox.salesforce.rows import stamp, unstamp
+from connector.sandbox.salesforce.rows import Table, stamp, unstamp
 from connector.sandbox.salesforce.schema import Moment, Row
 
+HISTORY_TYPES = {
+    "boolean": "Boolean", "currency": "Currency", "date": "DateOnly", "datetime": "DateTime", "double": "Double", "percent": "Percent",
+    "picklist": "DynamicEnum", "int": "Integer",
+}  # fmt: skip
+"""How OpportunityFieldHistory calls the type of a value; unverified."""
 HISTORY_FIELDS = ("Amount", "Probability", "StageName", "CloseDate")
 
 
 class Records(Protocol):
     """What a save needs to know of the org around it. ``stages``: StageName → its OpportunityStage row."""
 
+    tables: dict[str, Table]
     stages: dict[str, Row]
+    tracked: set[str]
     category_of: dict[str, str]
 
     def find(self, record_id: str) -> Row | None: ...
@@ -49,6 +56,27 @@ def person(org: Records, row: Row, values: Row, at: str) -> None:
     """Contact and User: the full name."""
     parts = [values.get(name, row.get(name)) for name in ("FirstName", "LastName")]
     values["Name"] = " ".join(part for part in parts if part)
+
+
+def case(org: Records, row: Row, values: Row, at: str) -> None:
+    """The number of a new case; status → closed and when; the contact's account."""
+    if "Id" not in row:
+        values["CaseNumber"] = f"{org.tables['Case'].made:08d}"
+    closed = values.get("Status", row.get("Status")) == "Closed"
+    if closed != row.get("IsClosed", False):
+        values["IsClosed"], values["ClosedDate"] = closed, at if closed else None
+    if values.get("ContactId") and "AccountId" not in values:
+        values["AccountId"] = (org.find(values["ContactId"]) or {}).get("AccountId")
+
+
+def line_item(org: Records, row: Row, values: Row, at: str) -> None:
+    """Price × quantity, and the name that the product gives."""
+    price, count = (values.get(name, row.get(name)) for name in ("UnitPrice", "Quantity"))
+    if price is not None and count is not None and ("UnitPrice" in values or "Quantity" in values):
+        values["TotalPrice"] = round(price * count, 2)
+    product = org.find(values.get("Product2Id") or "")
+    if product is not None:
+        values["Name"], values["ProductCode"] = product.get("Name"), product.get("ProductCode")
 
 
 def task(org: Records, row: Row, values: Row, at: str) -> None:
@@ -89,7 +117,10 @@ def _account(org: Records, row: Row, values: Row) -> None:
 
 
 Derive = Callable[[Records, Row, Row, str], None]
-ON_SAVE: Mapping[str, Derive] = {"Opportunity": opportunity, "Contact": person, "User": person, "Task": task, "Event": event}
+ON_SAVE: Mapping[str, Derive] = {
+    "Opportunity": opportunity, "Contact": person, "User": person, "Task": task, "Event": event,
+    "Lead": person, "Case": case, "OpportunityLineItem": line_item,
+}  # fmt: skip
 """Object → what to add to ``values`` before they are stored in ``row`` (empty for a new record) at an instant."""
 
 
@@ -99,6 +130,20 @@ def after_save(org: Records, name: str, row: Row, before: Mapping[str, Any], at:
         _history(org, row, before, at, by)
     elif name in ("Task", "Event"):
         _last_activity(org, row)
+    elif name == "OpportunityLineItem":
+        roll_up(org, row["OpportunityId"], at, by)
+
+
+def roll_up(org: Records, deal_id: str, at: str, by: str) -> None:
+    """The deal's total over its products. The child's save saves the parent: its stamp moves."""
+    deal, items = org.find(deal_id), org.tables["OpportunityLineItem"]
+    if deal is None:
+        return
+    prices = [items.rows[key].get("TotalPrice", 0.0) for key in items.ids_with("OpportunityId", (deal_id,)) if not items.rows[key].get("IsDeleted")]
+    deal["HasOpportunityLineItem"] = bool(prices)
+    org.tables["Opportunity"].set(deal, {"Products_Total__c": round(sum(prices), 2) if prices else None})
+    deal["SystemModstamp"] = deal["LastModifiedDate"] = at
+    deal["LastModifiedById"] = by
 
 
 def _history(org: Records, row: Row, before: Mapping[str, Any], at: str, by: str) -> None:
@@ -117,12 +162,24 @@ def _history(org: Records, row: Row, before: Mapping[str, Any], at: str, by: str
             row["LastAmountChangedHistoryId"] = history_id
         if "CloseDate" in before:
             row["LastCloseDateChangedHistoryId"] = history_id
-    if "OwnerId" in before:
-        old, new = before["OwnerId"], row["OwnerId"]
-        names = [(org.find(owner) or {}).get("Name") for owner in (old, new)]
-        for kind, first, second in (("Text", *names), ("EntityId", old, new)):
-            values = {"OpportunityId": row["Id"], "Field": "Owner", "DataType": kind, "OldValue": first, "NewValue": second}
-            org.append("OpportunityFieldHistory", values, at, by)
+    for field in before:
+        if field in org.tracked:
+            _field_history(org, row, field, before[field], at, by)
+
+
+def _field_history(org: Records, row: Row, field: str, old: Any, at: str, by: str) -> None:
+    """One row for a change of a tracked field; two for a reference: the names, then the ids. Long texts are not stored."""
+    found, new = org.tables["Opportunity"].definition.fields[field], row.get(field)
+    rows: list[tuple[str, Any, Any]] = [(HISTORY_TYPES.get(found.type, "Text"), old, new)]
+    if found.type == "reference":
+        names = [(org.find(key or "") or {}).get("Name") for key in (old, new)]
+        rows = [("Text", names[0], names[1]), ("EntityId", old, new)]
+    if found.long_text:
+        rows = [("TextArea", None, None)]
+    label = field.removesuffix("Id") if found.type == "reference" and not found.custom else field
+    for kind, first, second in rows:
+        values = {"OpportunityId": row["Id"], "Field": label, "DataType": kind, "OldValue": first, "NewValue": second}
+        org.append("OpportunityFieldHistory", values, at, by)
 
 
 def _last_activity(org: Records, row: Row) -> None:

@@ -25,8 +25,17 @@ def summary(definition: ObjectDef, version: str) -> dict[str, Any]:
         "mruEnabled": shown, "name": definition.name, "queryable": True, "replicateable": definition.replicateable,
         "retrieveable": definition.retrieveable, "searchable": shown, "triggerable": shown, "undeletable": definition.undeletable,
         "updateable": definition.updateable,
-        "urls": {"sobject": base, "describe": f"{base}/describe", "rowTemplate": base + "/{ID}"},
+        "urls": _urls(base, shown),
     }  # fmt: skip
+
+
+def _urls(base: str, shown: bool) -> dict[str, str]:
+    """Where more about an object is; what people see on pages has more."""
+    found = {"sobject": base, "describe": f"{base}/describe", "rowTemplate": base + "/{ID}"}
+    if shown:
+        more = ("approvalLayouts", "compactLayouts", "layouts")
+        found |= {name: f"{base}/describe/{name}" for name in more} | {name: f"{base}/{name}" for name in ("listviews", "quickActions")}
+    return found
 
 
 def describe(org: Org, definition: ObjectDef, version: str) -> dict[str, Any]:
@@ -45,8 +54,9 @@ def describe(org: Org, definition: ObjectDef, version: str) -> dict[str, Any]:
         "networkScopeFieldName": None, "recordTypeInfos": _record_types(org, definition, base),
         "searchLayoutable": definition.updateable, "sobjectDescribeOption": "FULL",
         "supportedScopes": [{"label": f"All {definition.plural.lower()}", "name": "everything"}],
-        "urls": summary(definition, version)["urls"] | {
-            "layouts": f"{base}/describe/layouts", "compactLayouts": f"{base}/describe/compactLayouts",
+        "urls": summary(definition, version)["urls"] | {"defaultValues": f"{base}/defaultValues?recordTypeId&fields"} | {
+            name: f"https://sandbox.example/{path}"
+            for name, path in (("uiDetailTemplate", "{ID}"), ("uiEditTemplate", "{ID}/e"), ("uiNewRecord", f"{definition.prefix}/e"))
         },
     }  # fmt: skip
 
@@ -59,15 +69,19 @@ def field(found: FieldDef) -> dict[str, Any]:
         "aggregatable": found.filterable and found.type != "boolean", "aiPredictionField": False, "autoNumber": False,
         "byteLength": length * 3 if text else length, "calculated": found.calculated, "calculatedFormula": found.formula,
         "cascadeDelete": False, "caseSensitive": False, "compoundFieldName": None, "controllerName": None, "createable": found.createable,
-        "custom": found.custom, "defaultValue": found.default, "defaultValueFormula": None,
-        "defaultedOnCreate": found.name in SYSTEM_DEFAULTS or found.type == "boolean", "dependentPicklist": False, "deprecatedAndHidden": False,
-        "digits": found.precision if found.type == "int" else 0, "displayLocationInDecimal": False, "encrypted": False, "externalId": False,
+        "custom": found.custom, "defaultValue": found.default if found.type == "boolean" else None, "defaultValueFormula": None,
+        "defaultedOnCreate": found.name in SYSTEM_DEFAULTS or found.type == "boolean" or found.options_default,
+        "dependentPicklist": False, "deprecatedAndHidden": False,
+        "digits": found.precision if found.type == "int" else 0, "displayLocationInDecimal": False, "encrypted": False,
+        "externalId": found.external_id,
         "extraTypeInfo": None, "filterable": found.filterable, "filteredLookupInfo": None,
         "formulaTreatNullNumberAsZero": False, "groupable": found.filterable and found.type not in UNGROUPED,
-        "highScaleNumber": False, "htmlFormatted": False, "idLookup": found.type == "id" or found.name_field, "inlineHelpText": None,
+        "highScaleNumber": False, "htmlFormatted": False, "idLookup": found.type in ("id", "email") or found.name_field or found.external_id,
+        "inlineHelpText": None,
         "label": found.label if found.type != "id" else "ID", "length": length, "mask": None, "maskType": None, "name": found.name,
         "nameField": found.name_field, "namePointing": len(found.reference_to) > 1, "nillable": found.nillable,
-        "permissionable": found.nillable and found.name not in UNPERMISSIONED, "picklistValues": [_option(option) for option in found.options],
+        "permissionable": found.nillable and found.name not in UNPERMISSIONED,
+        "picklistValues": [_option(option, found.default) for option in found.options],
         "polymorphicForeignKey": len(found.reference_to) > 1, "precision": 0 if found.type == "int" else found.precision, "queryByDistance": False,
         "referenceTargetField": None, "referenceTo": list(found.reference_to), "relationshipName": found.relationship, "relationshipOrder": None,
         "restrictedDelete": False, "restrictedPicklist": found.restricted, "scale": found.scale, "searchPrefilterable": False,
@@ -99,8 +113,9 @@ def etag(*parts: object) -> str:
     return hashlib.md5("/".join(map(str, parts)).encode(), usedforsecurity=False).hexdigest()[:8]
 
 
-def _option(option: Pick) -> dict[str, Any]:
-    return {"active": option.active, "defaultValue": False, "label": option.label or option.value, "validFor": None, "value": option.value}
+def _option(option: Pick, default: Any) -> dict[str, Any]:
+    label = option.label or option.value
+    return {"active": option.active, "defaultValue": option.value == default, "label": label, "validFor": None, "value": option.value}
 
 
 def _record_types(org: Org, definition: ObjectDef, base: str) -> list[dict[str, Any]]:

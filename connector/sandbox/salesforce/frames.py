@@ -41,12 +41,13 @@ def not_found() -> ApiError:
 
 
 def answer(request: Request, now: datetime, body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """A JSON answer dated with the virtual clock; a body of None is no body. Compressed where the client takes gzip."""
+    """An answer dated with the virtual clock: bytes as they are, anything else as JSON, None is no body. Compressed where the client takes gzip."""
     sent = {"Date": http_date(now), "Cache-Control": "no-cache,must-revalidate,max-age=0,no-store,private", **(headers or {})}
     if body is None:
         return Response(status_code=status, headers=sent)
-    content = orjson.dumps(body)
-    sent["Vary"] = "Accept-Encoding"
+    content = body if isinstance(body, bytes) else orjson.dumps(body)
+    if request.method in ("GET", "POST") and status < 400:
+        sent["Vary"] = "Accept-Encoding"
     if len(content) >= SMALLEST_GZIP and "gzip" in request.headers.get("accept-encoding", ""):
         content = gzip.compress(content, compresslevel=1, mtime=0)
         sent["Content-Encoding"] = "gzip"

@@ -37,6 +37,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """``body``: JSON, or bytes with a Content-Type among the headers."""
+
     body: Any
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -65,15 +67,17 @@ class Endpoint:
             version = _version(request)
             token, user = _session(org, request)
             _charge(org)
+            org.settle()
             limits["Sforce-Limit-Info"] = f"api-usage={org.calls_used}/{org.calls_max}"
-            reply = await self._handle(Call(org, request, version, user, token))
+            reply = await self.handle(Call(org, request, version, user, token))
         except SoqlError as refused:
             reply = Reply([{"message": refused.message, "errorCode": refused.code}], 400)
         except ApiError as refused:
             reply = Reply(refused.body, refused.status, refused.headers)
         return answer(request, org.clock.now, reply.body, reply.status, {**reply.headers, **limits})
 
-    async def _handle(self, call: Call) -> Reply:
+    async def handle(self, call: Call) -> Reply:
+        """The handler's reply. Raises ApiError and SoqlError."""
         method = call.request.method
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
@@ -82,7 +86,7 @@ class Endpoint:
         try:
             return await handler(call)
         finally:
-            if method in ("PATCH", "PUT", "DELETE"):
+            if method in ("PATCH", "PUT", "DELETE") and "/jobs/" not in call.request.url.path:
                 call.org.clock.advance_to(call.org.clock.now + timedelta(seconds=1))
 
 

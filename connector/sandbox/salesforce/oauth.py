@@ -9,6 +9,11 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -67,10 +72,11 @@ def _client(request: Request, form: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _jwt(org: Org, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
-    """The signature is not verified: the org has no certificate of yours. Audience, issuer, user and expiry are."""
+    """Audience, issuer, user and expiry are checked; the signature too, once the org has a certificate of the consumer key."""
     claims = _claims(form.get("assertion", ""))
     if not claims.get("iss"):
         raise OAuthError("invalid_client_id", "client identifier invalid")
+    _verify(org, str(claims["iss"]), form["assertion"])
     audience = str(claims.get("aud", "")).rstrip("/")
     if audience not in (*AUDIENCES, str(request.base_url).rstrip("/")) and not audience.endswith(".my.salesforce.com"):
         raise OAuthError("invalid_grant", "audience is invalid")
@@ -87,6 +93,21 @@ def _jwt(org: Org, request: Request, form: Mapping[str, str]) -> dict[str, Any]:
     if user is not None and not user["IsActive"]:
         raise OAuthError("invalid_grant", "user hasn't approved this consumer")
     return _answer(org, request, org.api_user if user is None else user["Id"])
+
+
+def _verify(org: Org, issuer: str, assertion: str) -> None:
+    """Raises OAuthError where certificates are registered and none of them made the signature."""
+    if not org.certificates:
+        return
+    if issuer not in org.certificates:
+        raise OAuthError("invalid_client_id", "client identifier invalid")
+    signed, _, signature = assertion.rpartition(".")
+    key = load_pem_public_key(org.certificates[issuer])
+    assert isinstance(key, RSAPublicKey)
+    try:
+        key.verify(base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)), signed.encode(), PKCS1v15(), SHA256())
+    except (InvalidSignature, binascii.Error):
+        raise OAuthError("invalid_grant", "invalid assertion") from None
 
 
 def _claims(assertion: str) -> dict[str, Any]:

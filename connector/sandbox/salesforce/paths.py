@@ -43,13 +43,14 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where names are looked up: the org, the object queried, its alias, the text for error drawings."""
+    """Where names are looked up: the org, the object queried, its alias, the text for error drawings, who asks ("": nobody in particular)."""
 
     org: Org
     moment: Moment
     definition: ObjectDef
     alias: str | None
     text: str
+    user: str = ""
 
     def resolve(self, name: Name) -> Path:
         """The path behind a name. Raises SoqlError INVALID_FIELD with the caret below it."""
@@ -66,7 +67,7 @@ class Scope:
             assert reference.relationship is not None
             parents.append(reference.relationship)
             steps.append(_step(self.org, reference.name))
-            definition = self.org.schema.get(reference.reference_to[0]) if len(reference.reference_to) == 1 else None
+            definition = self.org.seen(reference.reference_to[0], self.user) if len(reference.reference_to) == 1 else None
         return self._end(name, definition, parts[-1], tuple(parents), tuple(steps))
 
     def refuse(self, name: Name, message: str) -> SoqlError:
@@ -85,6 +86,15 @@ class Scope:
                 raise self.refuse(name, NO_COLUMN.format(field=last, object=definition.name))
             field, read = found, reader(found, self.moment)
         return Path(field, parents, steps, read, _through(steps, read) if steps else read, definition is None)
+
+
+def find_object(org: Org, source: Name, query: str, user: str = "") -> ObjectDef:
+    """The object behind a name as a user sees it; names are not case-sensitive. Raises SoqlError INVALID_TYPE."""
+    name = source.text if source.text in org.schema else next((n for n in org.schema if n.lower() == source.text.lower()), None)
+    found = None if name is None else org.seen(name, user)
+    if found is None:
+        raise SoqlError("INVALID_TYPE", drawing(query, source.line, source.column, NO_OBJECT.format(name=source.text)))
+    return found
 
 
 def reader(field: FieldDef, moment: Moment) -> Getter:

@@ -10,12 +10,13 @@ from zlib import crc32
 from connector.sandbox.salesforce.access import record_access
 from connector.sandbox.salesforce.aggregates import grouped
 from connector.sandbox.salesforce.conditions import Test, compiled, narrowing, operand
+from connector.sandbox.salesforce.more_objects import TOOLING, TOOLING_ONLY
 from connector.sandbox.salesforce.org import Org
-from connector.sandbox.salesforce.paths import NO_OBJECT, Path, Scope
+from connector.sandbox.salesforce.paths import NO_OBJECT, Path, Scope, find_object
 from connector.sandbox.salesforce.projection import Tree, collect, projector
 from connector.sandbox.salesforce.rows import Table
 from connector.sandbox.salesforce.schema import TEXT_TYPES, ObjectDef, Row
-from connector.sandbox.salesforce.soql import Call, Name, Query, SoqlError, Sort, drawing, parse
+from connector.sandbox.salesforce.soql import Call, Name, Query, SoqlError, Sort, TypeOf, drawing, parse
 
 Select = Callable[[Iterable[Row]], list[Row]]
 LARGEST_OFFSET = 2000
@@ -37,17 +38,25 @@ class Result:
     size: int = 2000
 
 
-def run(org: Org, text: str, *, include_deleted: bool, version: str) -> Result:
-    """Answer a query. Raises SoqlError as the org would refuse it."""
+def checked(org: Org, text: str, user: str = "") -> None:
+    """Look at a query without running it. Raises SoqlError as the org would refuse it."""
+    query = parse(text)
+    scope = Scope(org, org.moment(), find_object(org, query.source, text, user), query.alias, text, user)
+    collect(scope, (item for item in query.items if isinstance(item, Name)), Tree())
+    _selection(scope, query, True)
+
+
+def run(org: Org, text: str, *, include_deleted: bool, version: str, user: str = "", tooling: bool = False) -> Result:
+    """Answer a query of a user ("": one who sees all); ``tooling``: of the Tooling API. Raises SoqlError as the org would refuse it."""
     if len(text) > LONGEST_QUERY:
         raise SoqlError("MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters.")
     query = parse(text)
-    definition = org.schema.get(query.source.text) or next((d for n, d in org.schema.items() if n.lower() == query.source.text.lower()), None)
-    if definition is None:
+    definition = find_object(org, query.source, text, user)
+    if definition.name not in TOOLING if tooling else definition.name in TOOLING_ONLY:
         raise SoqlError("INVALID_TYPE", drawing(text, query.source.line, query.source.column, NO_OBJECT.format(name=query.source.text)))
     if (query.offset or 0) > LARGEST_OFFSET:
         raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {LARGEST_OFFSET}")
-    scope = Scope(org, org.moment(), definition, query.alias, text)
+    scope = Scope(org, org.moment(), definition, query.alias, text, user)
     calls = [item for item in query.items if isinstance(item, Call)]
     counting = len(query.items) == 1 and bool(calls) and calls[0].field is None and calls[0].function.text.lower() == "count"
     if counting or calls or query.group:
@@ -79,6 +88,8 @@ def _records(scope: Scope, query: Query, include_deleted: bool, version: str) ->
     for item in query.items:
         if isinstance(item, Query):
             _child(scope, item, tree, include_deleted, version)
+        elif isinstance(item, TypeOf):
+            _by_type(scope, item, tree, version)
     project_row = projector(org, tree, version)
     ids = [row["Id"] for row in _selection(scope, query, include_deleted)(_candidates(scope, query, table))]
     rows = table.rows
@@ -96,7 +107,10 @@ def _child(scope: Scope, query: Query, tree: Tree, include_deleted: bool, versio
         message = f"Didn't understand relationship '{query.source.text}' in FROM part of query call."
         raise SoqlError("INVALID_TYPE", drawing(scope.text, query.source.line, query.source.column, message))
     table = scope.org.tables[child.object]
-    inner = replace(scope, definition=scope.org.schema[child.object], alias=query.alias)
+    seen = scope.org.seen(child.object, scope.user)
+    if seen is None:
+        raise SoqlError("INVALID_TYPE", drawing(scope.text, query.source.line, query.source.column, NO_OBJECT.format(name=child.object)))
+    inner = replace(scope, definition=seen, alias=query.alias)
     below = Tree()
     collect(inner, (item for item in query.items if isinstance(item, Name)), below)
     project, select = projector(scope.org, below, version), _selection(inner, query, include_deleted)
@@ -108,6 +122,37 @@ def _child(scope: Scope, query: Query, tree: Tree, include_deleted: bool, versio
     assert child.relationship is not None
     tree.fields[child.relationship] = get
     tree.plain = False
+
+
+def _by_type(scope: Scope, found: TypeOf, tree: Tree, version: str) -> None:
+    """A parent of which other fields are shown for each object it may be of."""
+    reference = scope.definition.parent(found.field.text)
+    if reference is None:
+        raise scope.refuse(found.field, f"No such relation '{found.field.text}' on entity '{scope.definition.name}'")
+    shown = {}
+    for kind, names in (*found.cases, (None, found.other)):
+        if not names:
+            continue
+        if kind is None:
+            shown[""] = _projector_of(scope, scope.org.schema[reference.reference_to[0]], names, version)
+        else:
+            definition = find_object(scope.org, kind, scope.text, scope.user)
+            shown[definition.name] = _projector_of(scope, definition, names, version)
+
+    def get(row: Row) -> Any:
+        parent = scope.org.find(row.get(reference.name, ""))
+        project = None if parent is None else shown.get(scope.org.prefixes[parent["Id"][:3]]) or shown.get("")
+        return None if parent is None or project is None else project(parent)
+
+    assert reference.relationship is not None
+    tree.fields[reference.relationship] = get
+    tree.plain = False
+
+
+def _projector_of(scope: Scope, definition: ObjectDef, names: Sequence[Name], version: str) -> Callable[[Row], dict[str, Any]]:
+    below = Tree()
+    collect(replace(scope, definition=definition, alias=None), names, below)
+    return projector(scope.org, below, version)
 
 
 def _candidates(scope: Scope, query: Query, table: Table) -> Iterable[Row]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from connector.sandbox.salesforce.schema import ID_TYPES, NUMBER_TYPES, FieldDef, ObjectDef, Row
 
-INDEXED = frozenset({"OpportunityId", "WhatId", "WhoId", "AccountId", "ContactId"})
+INDEXED = frozenset({"OpportunityId", "WhatId", "WhoId", "AccountId", "ContactId", "ParentId", "TaskId", "EventId", "RelationId", "ActivityId"})
 
 
 def stamp(at: datetime) -> str:

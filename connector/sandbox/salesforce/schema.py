@@ -13,7 +13,8 @@ fixed spelling, so that their order is the order of the text."""
 
 SOAP = {
     "id": "tns:ID", "reference": "tns:ID", "boolean": "xsd:boolean", "int": "xsd:int", "double": "xsd:double", "currency": "xsd:double",
-    "percent": "xsd:double", "date": "xsd:date", "datetime": "xsd:dateTime", "anyType": "xsd:anyType",
+    "percent": "xsd:double", "address": "urn:address", "location": "urn:location",
+    "date": "xsd:date", "datetime": "xsd:dateTime", "anyType": "xsd:anyType",
 }  # fmt: skip
 TEXT_TYPES = frozenset({"string", "textarea", "picklist", "multipicklist", "phone", "email", "url", "combobox", "anyType"})
 ID_TYPES = frozenset({"id", "reference"})
@@ -64,11 +65,18 @@ class FieldDef:
     restricted: bool = False
     default: Any = None
     name_field: bool = False
+    external_id: bool = False
+    options_default: bool = False
+    """The org has a default option for new records."""
     compute: Compute | None = None
 
     @property
     def custom(self) -> bool:
         return self.name.endswith("__c")
+
+    @property
+    def compound(self) -> bool:
+        return self.type in ("address", "location")
 
     @property
     def long_text(self) -> bool:
@@ -169,6 +177,29 @@ def pick(name: str, *values: str, label: str = "", restricted: bool = False, **m
 
 def lookup(name: str, *to: str, relationship: str | None = None, label: str = "", **more: Any) -> FieldDef:
     return FieldDef(name, "reference", label, 18, reference_to=to, relationship=relationship or name.removesuffix("Id"), **more)
+
+
+def address(prefix: str, compound: str) -> tuple[FieldDef, ...]:
+    """The seven parts of an address and the compound field that shows them together (null when all are)."""
+    parts = ("City", "Country", "PostalCode", "State", "Street")
+
+    def whole(row: Row, moment: Moment) -> dict[str, Any] | None:
+        held = {part[0].lower() + part[1:]: row.get(prefix + part) for part in parts}
+        if not any(held.values()):
+            return None
+        return held | {"geocodeAccuracy": row.get(prefix + "GeocodeAccuracy"), **{p.lower(): row.get(prefix + p) for p in ("Latitude", "Longitude")}}
+
+    return (
+        FieldDef(prefix + "Street", "textarea", "", 255),
+        text(prefix + "City", 40),
+        text(prefix + "State", 80),
+        text(prefix + "PostalCode", 20),
+        text(prefix + "Country", 80),
+        number(prefix + "Latitude", 3, 15),
+        number(prefix + "Longitude", 3, 15),
+        pick(prefix + "GeocodeAccuracy", "Address", "Block", "City", "State", restricted=True),
+        read_only(FieldDef(compound, "address", "", filterable=False, sortable=False, compute=whole)),
+    )
 
 
 def read_only(found: FieldDef) -> FieldDef:

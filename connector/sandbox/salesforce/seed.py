@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
 from connector.sandbox.salesforce.rows import Table
-from connector.sandbox.salesforce.schema import Row
+from connector.sandbox.salesforce.schema import ObjectDef, Row
 from connector.sandbox.salesforce.stages import CATEGORY_LABELS, RECORD_TYPES, STAGES, offered
 
+FISCAL_YEARS = range(2024, 2029)
 EURO_RATES = (
     (date(2000, 1, 1), 0.91), (date(2025, 1, 1), 0.96), (date(2025, 7, 1), 0.85), (date(2026, 1, 1), 0.88), (date(2026, 7, 1), 0.92),
 )  # fmt: skip
@@ -21,6 +23,7 @@ class Fresh(Protocol):
     """An org with its schema and no records yet."""
 
     admin: str
+    schema: dict[str, ObjectDef]
     tables: dict[str, Table]
     stages: dict[str, Row]
     record_types: dict[str, str]
@@ -53,6 +56,9 @@ def seed(org: Fresh) -> Seeded:
     })  # fmt: skip
     _money(org)
     _stages(org)
+    _calendar(org)
+    for name, definition in org.schema.items():
+        org.insert("EntityDefinition", {"QualifiedApiName": name, "Label": definition.label, "KeyPrefix": definition.prefix})
     return Seeded(org_id, admin, _user(org, "KPI", "Connector", "kpi.connector"))
 
 
@@ -71,6 +77,26 @@ def _money(org: Fresh) -> None:
     for (start, rate), after in zip(EURO_RATES, [*starts[1:], date(9999, 12, 31)], strict=True):
         org.insert("DatedConversionRate", {"IsoCode": "EUR", "StartDate": start, "NextStartDate": after, "ConversionRate": rate})
     org.insert("DatedConversionRate", {"IsoCode": "USD", "StartDate": starts[0], "NextStartDate": date(9999, 12, 31), "ConversionRate": 1.0})
+
+
+def _calendar(org: Fresh) -> None:
+    """Standard fiscal years that begin in January, with their quarters and months."""
+    for year in FISCAL_YEARS:
+        begins, ends = date(year, 1, 1), date(year, 12, 31)
+        settings = org.insert("FiscalYearSettings", {
+            "Name": str(year), "StartDate": begins, "EndDate": ends, "IsStandardYear": True, "YearType": "Standard",
+        })  # fmt: skip
+        periods = [("Year", 1, begins, ends, f"FY {year}")]
+        for kind, months in (("Quarter", 3), ("Month", 1)):
+            for number in range(1, 12 // months + 1):
+                first = date(year, (number - 1) * months + 1, 1)
+                last = date(year, number * months, monthrange(year, number * months)[1])
+                periods.append((kind, number, first, last, f"{kind} {number} FY {year}"))
+        for kind, number, first, last, label in periods:
+            org.insert("Period", {
+                "FiscalYearSettingsId": settings, "Type": kind, "Number": number, "StartDate": first, "EndDate": last,
+                "FullyQualifiedLabel": label, "IsForecastPeriod": kind == "Quarter",
+            })  # fmt: skip
 
 
 def _stages(org: Fresh) -> None:

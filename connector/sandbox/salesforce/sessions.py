@@ -38,6 +38,7 @@ class Sessions:
         self._refresh: dict[str, str] = {}
         self._used_refresh: set[str] = set()
         self._made = 0
+        self._ends_in: int | None = None
         self._locators: dict[str, Locator] = {}
 
     def issue(self, user_id: str) -> str:
@@ -68,7 +69,11 @@ class Sessions:
         return self.issue_refresh(user_id)
 
     def user_of(self, token: str) -> str | None:
-        """The user of a live access token, or None."""
+        """The user of a live access token, or None. Asked once a call: see :meth:`expire`."""
+        if self._ends_in is not None:
+            self._ends_in -= 1
+            if self._ends_in < 0:
+                self.expire()
         if token in self._live:
             return self._live[token]
         if token in self._ended or not token.startswith(OPEN):
@@ -76,8 +81,12 @@ class Sessions:
         self._live[token] = token.removeprefix(AS_USER) if token.startswith(AS_USER) else self.api_user
         return self._live[token]
 
-    def expire(self) -> None:
-        """End every session, and with it its query cursors. Open tokens that have been used end too."""
+    def expire(self, after_calls: int = 0) -> None:
+        """End every session, and with it its query cursors, now or after so many more calls. Open tokens that have been used end too."""
+        if after_calls:
+            self._ends_in = after_calls
+            return
+        self._ends_in = None
         self._ended.update(self._live)
         self._live.clear()
         self._locators.clear()
@@ -94,6 +103,11 @@ class Sessions:
         if found is None or found.token != token or now - found.made_at > LOCATOR_LIFE:
             return None
         return found
+
+    def opened(self, locator_id: str) -> Sequence[str]:
+        """The ids of a kept result, whosever it is; none for an unknown one."""
+        found = self._locators.get(locator_id)
+        return () if found is None else found.ids
 
     def _end(self, user_id: str) -> None:
         gone = [token for token, owner in self._live.items() if owner == user_id]

@@ -16,6 +16,9 @@ items: item ("," item)*
 ?item: PATH -> plain
     | PATH "(" [PATH] ")" [PATH] -> call
     | "(" query ")" -> nested
+    | _TYPEOF PATH when+ [_ELSE names] _END -> typeof
+when: _WHEN PATH _THEN names
+names: PATH ("," PATH)*
 alias: [_AS] PATH
 where: _WHERE condition
 ?condition: unary | unary (_AND unary)+ -> all_of | unary (_OR unary)+ -> any_of
@@ -34,6 +37,11 @@ sort: PATH [DIRECTION] [NULLS]
 limit: _LIMIT NUMBER
 offset: _OFFSET NUMBER
 
+_TYPEOF.3: /typeof\b/i
+_WHEN.3: /when\b/i
+_THEN.3: /then\b/i
+_ELSE.3: /else\b/i
+_END.3: /end\b/i
 _SELECT.3: /select\b/i
 _FROM.3: /from\b/i
 _WHERE.3: /where\b/i
@@ -119,6 +127,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class TypeOf:
+    """``TYPEOF What WHEN Account THEN Name ELSE Id END``: which fields of a parent, by its object. ``other``: for any other object."""
+
+    field: Name
+    cases: tuple[tuple[Name, tuple[Name, ...]], ...]
+    other: tuple[Name, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sort:
     field: Name
     descending: bool
@@ -127,7 +144,7 @@ class Sort:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    items: tuple[Name | Call | Query, ...]
+    items: tuple[Name | Call | Query | TypeOf, ...]
     source: Name
     alias: str | None
     where: Condition | None
@@ -205,6 +222,15 @@ class _Build(Transformer[Token, Any]):
 
     def nested(self, query: Query) -> Query:
         return query
+
+    def typeof(self, field: Token, *rest: Any) -> TypeOf:
+        return TypeOf(_name(field), tuple(rest[:-1]), rest[-1] or ())
+
+    def when(self, kind: Token, names: tuple[Name, ...]) -> tuple[Name, tuple[Name, ...]]:
+        return _name(kind), names
+
+    def names(self, *paths: Token) -> tuple[Name, ...]:
+        return tuple(_name(path) for path in paths)
 
     def alias(self, name: Token) -> str:
         return str(name)

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
-from connector.sandbox.salesforce.frames import ApiError
+from connector.sandbox.salesforce.frames import ApiError, not_found
 from connector.sandbox.salesforce.ids import full_id
 from connector.sandbox.salesforce.org import Org, RowError
 from connector.sandbox.salesforce.rows import stamp
@@ -17,14 +17,15 @@ from connector.sandbox.salesforce.schema import NUMBER_TYPES, TEXT_TYPES, FieldD
 
 MOST_RECORDS = 200
 MOST_CHUNKS = 10
+EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 ATTRIBUTES_FIRST = "Nested object for polymorphic foreign key must have an attributes field before any other fields."
 
 
 def update_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
     """PATCH composite/sobjects: one result a record, in the order of the request. Raises ApiError for a malformed request."""
-    records, all_or_none = _request(body)
-    checked = [_check(org, record, user) for record in records]
+    records, all_or_none = request_of(body)
+    checked = [check(org, record, user) for record in records]
     seen: set[str] = set()
     for at, found in enumerate(checked):
         if not isinstance(found, RowError):
@@ -35,10 +36,10 @@ def update_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
     results = []
     for found in checked:
         if isinstance(found, RowError):
-            results.append(_failure(found))
+            results.append(failure(found))
         elif all_or_none and failed:
             message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
-            results.append(_failure(RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)))
+            results.append(failure(RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)))
         else:
             definition, record_id, values = found
             org.update(definition.name, record_id, values, by=user)
@@ -48,7 +49,9 @@ def update_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
 
 def update_one(org: Org, name: str, record_id: str, body: Any, user: str) -> None:
     """PATCH sobjects/{type}/{id}. Raises ApiError."""
-    definition = org.schema[name]
+    definition = org.seen(name, user)
+    if definition is None:
+        raise not_found()
     if not isinstance(body, dict):
         raise ApiError(400, "JSON_PARSER_ERROR", "Unexpected body: a JSON object is expected")
     if any(key.lower() == "id" for key in body):
@@ -59,7 +62,7 @@ def update_one(org: Org, name: str, record_id: str, body: Any, user: str) -> Non
         raise ApiError(404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {record_id}")
     if row.get("IsDeleted"):
         raise ApiError(404, "ENTITY_IS_DELETED", "entity is deleted", ())
-    values = _values(org, definition, row, {k: v for k, v in body.items() if k != "attributes"}, user)
+    values = values_of(org, definition, row, {k: v for k, v in body.items() if k != "attributes"}, user)
     if isinstance(values, RowError):
         # unknown columns and unreadable values are refused before the record is touched, without a list of fields
         bare = values.code in ("INVALID_FIELD", "JSON_PARSER_ERROR")
@@ -67,33 +70,33 @@ def update_one(org: Org, name: str, record_id: str, body: Any, user: str) -> Non
     org.update(name, full, values, by=user)
 
 
-def _request(body: Any) -> tuple[list[Any], bool]:
+def request_of(body: Any) -> tuple[list[Any], bool]:
     if not isinstance(body, dict) or not isinstance(body.get("records"), list):
         raise ApiError(400, "JSON_PARSER_ERROR", "The request body must be an object with a list of records")
     records = body["records"]
     if len(records) > MOST_RECORDS:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {MOST_RECORDS} records in this call")
-    if len(list(groupby(_type_of(record) for record in records))) > MOST_CHUNKS:
+    if len(list(groupby(type_of(record) for record in records))) > MOST_CHUNKS:
         raise ApiError(400, "LIMIT_EXCEEDED", f"Cannot have more than {MOST_CHUNKS} chunks in a single operation. Please rearrange the data")
     return records, body.get("allOrNone") is True
 
 
-def _type_of(record: Any) -> str | None:
+def type_of(record: Any) -> str | None:
     named = record.get("attributes") if isinstance(record, dict) else None
     return str(named["type"]) if isinstance(named, dict) and "type" in named else None
 
 
-def _check(org: Org, record: Any, user: str) -> tuple[ObjectDef, str, Row] | RowError:
-    name = _type_of(record)
-    if name is None or next(iter(record)) != "attributes":
+def check(org: Org, record: Any, user: str) -> tuple[ObjectDef, str, Row] | RowError:
+    name = type_of(record)
+    if name is None:
         return RowError("JSON_PARSER_ERROR", ATTRIBUTES_FIRST)
-    definition = org.schema.get(name)
+    definition = org.seen(name, user)
     if definition is None:
         return RowError("INVALID_TYPE", f"sObject type '{name}' is not supported.")
     given = {key: value for key, value in record.items() if key not in ("attributes", "id", "Id")}
     written = record.get("id", record.get("Id"))
     if not written:
-        return RowError("MISSING_ARGUMENT", "Id not specified in an update call", ("Id",))
+        return RowError("MISSING_ARGUMENT", "Id not specified in an update call")
     full = full_id(written) if isinstance(written, str) else None
     if full is None or not full.startswith(definition.prefix):
         return RowError("MALFORMED_ID", f"{definition.label} ID: id value of incorrect type: {written}", ("Id",))
@@ -102,17 +105,19 @@ def _check(org: Org, record: Any, user: str) -> tuple[ObjectDef, str, Row] | Row
         return RowError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
     if row.get("IsDeleted"):
         return RowError("ENTITY_IS_DELETED", "entity is deleted")
-    values = _values(org, definition, row, given, user)
+    values = values_of(org, definition, row, given, user)
     return values if isinstance(values, RowError) else (definition, full, values)
 
 
-def _values(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any], user: str) -> Row | RowError:
-    """The values in wire form, or the first reason to refuse them."""
+def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any], user: str) -> Row | RowError:
+    """The values in wire form, or the first reason to refuse them. ``row``: the record as it is; empty for a new one."""
+    new = not row
     unknown = next((name for name in given if definition.find(name) is None), None)
     if unknown is not None:
         return RowError("INVALID_FIELD", f"No such column '{unknown}' on sobject of type {definition.name}")
     fields = {name: definition.find(name) for name in given}
-    closed = [f.name for f in fields.values() if f is not None and not (f.updateable and definition.updateable)]
+    right = "createable" if new else "updateable"
+    closed = [f.name for f in fields.values() if f is not None and not (getattr(f, right) and getattr(definition, right))]
     if closed:
         message = (
             f"Unable to create/update fields: {', '.join(closed)}. Please check the security settings of this field and verify that it is "
@@ -126,15 +131,34 @@ def _values(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any],
         if isinstance(value, RowError):
             return value
         values[field.name] = value
-    if row["Id"] in org.uneditable and user == org.api_user:
-        return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
-    if row["Id"] in org.locked:
-        return RowError("UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {row['Id'][:15]}")
+    if new:
+        missing = [f.name for f in definition.fields.values() if _required(f) and values.get(f.name) is None]
+        if missing:
+            return RowError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", tuple(missing))
+    refusal = None if new else _barred(org, row, user)
+    if refusal is not None:
+        return refusal
     for rule in org.rules:
         refusal = rule(definition.name, row, values, user)
         if refusal is not None:
             return refusal
     return values
+
+
+def _required(field: FieldDef) -> bool:
+    """A new record needs a value of this field from the client: what the org fills in by itself is not asked for."""
+    return not field.nillable and field.createable and field.default is None and field.name != "OwnerId" and not field.options_default
+
+
+def _barred(org: Org, row: Row, user: str) -> RowError | None:
+    """Why this very record cannot be written now."""
+    if row["Id"] in org.uneditable and user == org.api_user:
+        return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+    if row.get("IsConverted"):
+        return RowError("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
+    if row["Id"] in org.locked:
+        return RowError("UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {row['Id'][:15]}")
+    return None
 
 
 def _value(org: Org, field: FieldDef, value: Any) -> Any:
@@ -161,6 +185,8 @@ def _text(field: FieldDef, value: Any) -> Any:
     if len(value) > field.length:
         shown = value if len(value) <= 255 else value[:255] + "..."
         return RowError("STRING_TOO_LONG", f"{field.label}: data value too large: {shown} (max length={field.length})", (field.name,))
+    if field.type == "email" and not EMAIL.fullmatch(value):
+        return RowError("INVALID_EMAIL_ADDRESS", f"{field.label}: invalid email address: {value}", (field.name,))
     if field.restricted and all(option.value != value for option in field.options if option.active):
         return RowError("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"{field.label}: bad value for restricted picklist field: {value}", (field.name,))
     return value
@@ -210,7 +236,7 @@ def _unreadable(field: FieldDef, value: Any) -> RowError:
     return RowError("JSON_PARSER_ERROR", f"Cannot deserialize instance of {wanted} from {shown} or request may be missing a required field")
 
 
-def _failure(error: RowError) -> dict[str, Any]:
+def failure(error: RowError) -> dict[str, Any]:
     return {"success": False, "errors": [{"statusCode": error.code, "message": error.message, "fields": list(error.fields)}]}
 
 

@@ -147,7 +147,7 @@ def test_gzip_only_where_it_is_taken(client):
     assert "Content-Encoding" not in client.get("sobjects/Opportunity/describe", headers={"Accept-Encoding": "identity"}).headers
 
 
-@pytest.mark.parametrize("path", ["nothing", "sobjects/Nothing/describe", "sobjects/Opportunity/006000000000001AAA", "composite/sobjects/a/b"])
+@pytest.mark.parametrize("path", ["nothing", "sobjects/Nothing/describe", "sobjects/Opportunity/006000000000001AAA", "composite/nothing/a/b"])
 def test_what_does_not_exist(client, path):
     answer = client.get(path)
     assert (answer.status_code, answer.json()) == (404, [{"message": "The requested resource does not exist", "errorCode": "NOT_FOUND"}])

@@ -115,7 +115,7 @@ def test_numbers_are_rounded_to_the_scale(client, org, deal):
     ("record", "code"),
     [
         ({"id": "006000000000001AAA", "KPI_Pace__c": "Slow"}, "JSON_PARSER_ERROR"),
-        ({"id": "006000000000001AAA", "attributes": {"type": "Opportunity"}, "KPI_Pace__c": "Slow"}, "JSON_PARSER_ERROR"),
+        ({"id": "006000000000001AAA", "attributes": {"type": "Opportunity"}, "KPI_Pace__c": "Slow"}, "INVALID_CROSS_REFERENCE_KEY"),
         ({"attributes": {"type": "Opportunity"}, "KPI_Pace__c": "Slow"}, "MISSING_ARGUMENT"),
         ({"attributes": {"type": "Opportunity"}, "id": "001000000000001AAA"}, "MALFORMED_ID"),
         ({"attributes": {"type": "Opportunity"}, "id": "nonsense"}, "MALFORMED_ID"),
