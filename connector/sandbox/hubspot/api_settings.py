@@ -1,27 +1,22 @@
-"""Endpoints of the account itself: details, usage, tokens, properties, pipelines, labels, owners, limits, money."""
+"""Endpoints of the account itself: details, usage, owners, limits, money."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
-
-from starlette.datastructures import FormData
 
 from connector.sandbox.hubspot.call import Answer, Call
 from connector.sandbox.hubspot.errors import Failure, NotFound, invalid
 from connector.sandbox.hubspot.records import stamp
 from connector.sandbox.hubspot.schema import TYPES
 
-TOKEN_SECONDS = 1800
 CUSTOM_MAX = 1000
 BORN = "2025-01-10T09:00:00.000Z"
-SCOPES = (
-    "crm.objects.companies.read", "crm.objects.contacts.read", "crm.objects.deals.read", "crm.objects.deals.write", "crm.objects.owners.read",
-    "crm.schemas.companies.read", "crm.schemas.contacts.read", "crm.schemas.deals.read", "oauth", "settings.currencies.read",
-)  # fmt: skip
+PIPELINES_MAX, LABELS_MAX, RECORDS_MAX = 100, 50, 15_000_000
 
 
 def account(call: Call) -> Answer:
@@ -38,56 +33,17 @@ def account(call: Call) -> Answer:
 
 
 def usage(call: Call) -> Answer:
-    """GET /account-info/{v}/api-usage/daily/private-apps: several entries come back, told apart by name."""
+    """GET /account-info/{v}/api-usage/daily/private-apps: several entries come back, told apart by name. Not for an OAuth app."""
     portal = call.portal
+    if call.access.oauth:
+        raise Failure(403, "This endpoint is only available to private apps.", category="MISSING_SCOPES")
+    portal.limits.roll(portal.clock.now)
     local = portal.clock.now.astimezone(ZoneInfo(portal.time_zone))
     midnight = (local + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
     common = {"usageLimit": portal.limits.daily, "collectedAt": stamp(portal.now), "fetchStatus": "SUCCESS",
               "resetsAt": midnight.astimezone(ZoneInfo("UTC")).strftime("%Y-%m-%dT%H:%M:%SZ")}  # fmt: skip
     rows = (("webhooks-private-apps-api-calls-daily", 0), ("private-apps-api-calls-daily", portal.limits.used_today))
     return Answer({"results": [{"name": name, "currentUsage": used} | common for name, used in rows]})
-
-
-def token(call: Call) -> Answer:
-    """POST /oauth/{v}/token: grant refresh_token, a form. Any client and refresh token that are not empty will do."""
-    form = call.form if call.form is not None else FormData()
-    if form.get("grant_type") != "refresh_token":
-        raise Failure(400, "unsupported grant_type", error="unsupported_grant_type", error_description="use refresh_token")
-    lacking = [name for name in ("client_id", "client_secret", "refresh_token") if not form.get(name)]
-    if lacking:
-        raise Failure(400, f"missing or invalid {lacking[0]}", error="invalid_request", error_description=f"missing {lacking[0]}")
-    portal = call.portal
-    issued = f"oauth-{len(portal.tokens) + 1:04d}-{portal.now:x}"
-    portal.tokens[issued] = portal.now + TOKEN_SECONDS * 1000
-    return Answer({
-        "access_token": issued, "refresh_token": str(form["refresh_token"]), "expires_in": TOKEN_SECONDS, "token_type": "bearer",
-        "token_use": "access_token", "hub_id": portal.portal_id, "scopes": [scope for scope in SCOPES if scope not in portal.denied_scopes],
-        "user_id": 1_000_001,
-    })  # fmt: skip
-
-
-def properties(call: Call) -> Answer:
-    """GET /crm/properties/{v}/{object}: not paged. No property is archived, so ``archived=true`` is empty."""
-    kind = call.kind()
-    call.allow(f"crm.schemas.{kind.scope}.read")
-    table = {} if call.flag("archived") else call.portal.properties[kind.name]
-    return Answer({"results": [table[name].wire() for name in sorted(table)]})
-
-
-def pipelines(call: Call) -> Answer:
-    """GET /crm/pipelines/{v}/deals; other objects have none here."""
-    kind = call.kind()
-    call.allow(f"crm.schemas.{kind.scope}.read")
-    known = call.portal.pipelines if kind.name == "deals" else []
-    return Answer({"results": [pipeline.wire(n) for n, pipeline in enumerate(known)]})
-
-
-def labels(call: Call) -> Answer:
-    """GET /crm/associations/{v}/{from}/{to}/labels."""
-    kind, to = call.kind("from"), call.kind("to")
-    call.allow(f"crm.objects.{kind.scope}.read")
-    offered = call.portal.associations.labels.get((kind.name, to.name), [])
-    return Answer({"results": [label.wire() for label in offered]})
 
 
 def owners(call: Call) -> Answer:
@@ -131,10 +87,49 @@ def calculated_limits(call: Call) -> Answer:
     return Answer({"overallLimit": 25, "overallUsage": used, "overallPercentage": used * 4.0, "byObjectType": _by_type(made)})
 
 
+def _limited(counts: dict[str, int], most: int) -> list[dict[str, object]]:
+    return [row | {"limit": most, "percentage": 100.0 * counts[name] / most} for name in counts for row in _by_type({name: counts[name]})]
+
+
+NO_CUSTOM_OBJECTS: dict[str, object] = {"overallLimit": 10, "overallUsage": 0, "overallPercentage": 0.0, "byObjectType": []}
+
+
 def custom_limits(call: Call) -> Answer:
-    """GET /crm/limits/{v}/custom-properties: a limit for each object type."""
+    """GET /crm/limits/{v}/custom-properties: a limit for each object type, and one for all."""
     made = {kind: sum(not prop.native for prop in table.values()) for kind, table in call.portal.properties.items()}
-    return Answer({"byObjectType": [row | {"limit": CUSTOM_MAX} for row in _by_type(made)]})
+    used, most = sum(made.values()), CUSTOM_MAX * len(TYPES)
+    return Answer({
+        "overallLimit": most, "overallUsage": used, "overallPercentage": 100.0 * used / most, "byObjectType": _limited(made, CUSTOM_MAX),
+    })  # fmt: skip
+
+
+def pipeline_limits(call: Call) -> Answer:
+    """GET /crm/limits/{v}/pipelines: by object type."""
+    made = {kind: len(known) for kind, known in call.portal.pipelines_of.items()}
+    return Answer({"customObjectTypes": NO_CUSTOM_OBJECTS, "hubspotDefinedObjectTypes": _limited(made, PIPELINES_MAX)})
+
+
+def record_limits(call: Call) -> Answer:
+    """GET /crm/limits/{v}/records: by object type."""
+    live = {name: len(numbers) for name, numbers in call.portal.live.items()}
+    return Answer({"customObjectTypes": NO_CUSTOM_OBJECTS, "hubspotDefinedObjectTypes": _limited(live, RECORDS_MAX)})
+
+
+def label_limits(call: Call) -> Answer:
+    """GET /crm/limits/{v}/associations/labels: by pair of object types that have labels of the admin's own."""
+    rows = []
+    for (one, two), held in call.portal.associations.labels.items():
+        own = [label.name for label in held if label.category == "USER_DEFINED"]
+        if own:
+            ends = [
+                {"objectTypeId": TYPES[name].type_id, "singularLabel": TYPES[name].labels[0], "pluralLabel": TYPES[name].labels[1]}
+                for name in (one, two)
+            ]
+            rows.append({
+                "fromObjectType": ends[0], "toObjectType": ends[1], "limit": LABELS_MAX, "usage": len(own),
+                "percentage": 100.0 * len(own) / LABELS_MAX, "allLabels": own,
+            })  # fmt: skip
+    return Answer({"results": rows})
 
 
 def company_currency(call: Call) -> Answer:
@@ -143,13 +138,34 @@ def company_currency(call: Call) -> Answer:
     return Answer({"id": call.portal.currency, "createdAt": BORN})
 
 
-def exchange_rates(call: Call) -> Answer:
-    """GET /settings/currencies/{v}/exchange-rates/current."""
+def currency_codes(call: Call) -> Answer:
+    """GET /settings/currencies/{v}/codes: what the portal could use."""
     call.allow("settings.currencies.read")
-    portal = call.portal
-    foreign = [(code, rate) for code, rate in sorted(portal.rates.items()) if code != portal.currency]
+    names = {"USD": "US Dollar", "EUR": "Euro", "GBP": "British Pound", "CHF": "Swiss Franc"}
+    return Answer({"results": [{"currencyCode": code, "currencyName": name} for code, name in names.items()]})
+
+
+def _rates(call: Call, changes: list[tuple[str, Decimal, str]]) -> Answer:
+    call.allow("settings.currencies.read")
+    home = call.portal.currency
     return Answer({"results": [
-        {"id": str(8801 + n), "fromCurrencyCode": code, "toCurrencyCode": portal.currency, "conversionRate": float(rate),
-         "effectiveAt": "2026-11-01T00:00:00Z", "visibleInUI": True, "createdAt": BORN, "updatedAt": BORN}
-        for n, (code, rate) in enumerate(foreign)
+        {"id": str(8801 + n), "fromCurrencyCode": code, "toCurrencyCode": home, "conversionRate": float(rate), "effectiveAt": at,
+         "visibleInUI": True, "createdAt": BORN, "updatedAt": BORN}
+        for n, (code, rate, at) in enumerate(changes)
     ]})  # fmt: skip
+
+
+def exchange_rates(call: Call) -> Answer:
+    """GET /settings/currencies/{v}/exchange-rates: every rate there ever was, oldest first."""
+    portal = call.portal
+    changed = {code for code, _, _ in portal.rate_changes}
+    first = [(code, rate, "2026-11-01T00:00:00Z") for code, rate in sorted(portal.rates.items()) if code != portal.currency and code not in changed]
+    return _rates(call, [*first, *((code, rate, stamp(at)) for code, rate, at in portal.rate_changes)])
+
+
+def current_rates(call: Call) -> Answer:
+    """GET /settings/currencies/{v}/exchange-rates/current."""
+    portal = call.portal
+    since = {code: stamp(at) for code, _, at in portal.rate_changes}
+    foreign = [(code, rate) for code, rate in sorted(portal.rates.items()) if code != portal.currency]
+    return _rates(call, [(code, rate, since.get(code, "2026-11-01T00:00:00Z")) for code, rate in foreign])

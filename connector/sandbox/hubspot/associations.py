@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,13 @@ _DEFAULTS: tuple[tuple[str, str, int, int], ...] = (
     ("calls", "contacts", 194, 193), ("emails", "contacts", 198, 197), ("meetings", "contacts", 200, 199), ("tasks", "contacts", 204, 203),
     ("calls", "companies", 182, 181), ("emails", "companies", 186, 185), ("meetings", "companies", 188, 187), ("tasks", "companies", 192, 191),
 )  # fmt: skip
+_DEFAULTS += (
+    ("notes", "deals", 214, 213), ("notes", "contacts", 202, 201), ("notes", "companies", 190, 189),
+    ("communications", "deals", 85, 86), ("communications", "contacts", 81, 82), ("communications", "companies", 87, 88),
+    ("tickets", "contacts", 16, 15), ("tickets", "companies", 339, 340), ("tickets", "deals", 28, 27), ("tasks", "tickets", 230, 229),
+    ("leads", "contacts", 608, 607), ("leads", "companies", 610, 609), ("leads", "deals", 584, 585),
+    ("calls", "tickets", 220, 219), ("emails", "tickets", 224, 223), ("meetings", "tickets", 226, 225), ("notes", "tickets", 228, 227),
+)  # fmt: skip
 _PRIMARIES = (("deals", "companies", 5, 6), ("contacts", "companies", 1, 2))
 
 Pair = tuple[str, str]
@@ -48,6 +55,28 @@ class Associations:
     def _offer(self, one: str, two: str, there: Label, back: Label) -> None:
         self.labels.setdefault((one, two), []).append(there)
         self.labels.setdefault((two, one), []).append(back)
+
+    def define(self, one: str, two: str, name: str, category: str = "USER_DEFINED") -> None:
+        """A label of the admin's own, under type ids of its own in both directions."""
+        highest = max(label.type_id for labels in self.labels.values() for label in labels if label.category != "HUBSPOT_DEFINED")
+        self._offer(one, two, Label(highest + 1, name, category), Label(highest + 2, name, category))
+
+    def rename(self, one: str, two: str, name: str, to: str) -> None:
+        """Another name for a label in both directions, on what is linked already too. Raises KeyError."""
+        for pair in ((one, two), (two, one)):
+            old = self.label(*pair, name)
+            new = replace(old, name=to)
+            self.labels[pair][self.labels[pair].index(old)] = new
+            for linked in self._links.get(pair, {}).values():
+                for held in linked.values():
+                    held[:] = [new if label == old else label for label in held]
+
+    def of_type(self, one: str, two: str, type_id: int) -> Label:
+        """The type of that id. Raises KeyError."""
+        for label in self.labels.get((one, two), ()):
+            if label.type_id == type_id:
+                return label
+        raise KeyError(f"no association type {type_id} from {one} to {two}")
 
     def label(self, one: str, two: str, name: str | None) -> Label:
         """The type of that name (None: the default). Raises KeyError."""
@@ -72,8 +101,13 @@ class Associations:
         """Linked id → its types."""
         return self._links.get((one, two), {}).get(first, {})
 
-    def unlink(self, one: str, first: int, two: str, second: int) -> None:
-        """Take a link away, with all its types."""
+    def unlink(self, one: str, first: int, two: str, second: int, name: str | None = None) -> None:
+        """Take a link away with all its types, or only the label of that name."""
+        if name is not None:
+            for from_, a, to, b in ((one, first, two, second), (two, second, one, first)):
+                held = self._links.get((from_, to), {}).get(a, {}).get(b, [])
+                held[:] = [label for label in held if label.name != name]
+            return
         self._links.get((one, two), {}).get(first, {}).pop(second, None)
         self._links.get((two, one), {}).get(second, {}).pop(first, None)
 

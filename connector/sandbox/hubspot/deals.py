@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 
 from connector.sandbox.hubspot.pipelines import Pipeline, Stage
 from connector.sandbox.hubspot.records import Record, parse_stamp, stamp
@@ -17,6 +18,7 @@ def plain(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@lru_cache(maxsize=64)
 def probability_text(value: float) -> str:
     """As one real portal spells it: ``0``, ``1.000000``, or the 53 digits of the binary fraction."""
     if value == 0:
@@ -25,19 +27,25 @@ def probability_text(value: float) -> str:
 
 
 def entering(pipeline: Pipeline, stage: Stage, at: int) -> dict[str, str]:
-    """Values set because a deal enters a stage."""
-    return {
+    """Values set because a record enters a stage; a deal's chance goes with it."""
+    kept = {
         "hs_deal_stage_probability": probability_text(stage.probability),
         "hs_is_closed": "true" if stage.closed else "false",
         "hs_is_closed_won": "true" if stage.won else "false",
         "hs_is_closed_lost": "true" if stage.closed and not stage.won else "false",
-        "hs_v2_date_entered_current_stage": stamp(at),
-        "hs_v2_time_in_current_stage": stamp(at),  # named a time, but through the API it is the date entered
-    } | ({} if stage.deleted else {pipeline.timer(stage, "date_entered"): stamp(at)})
+    } if pipeline.kind == "deals" else {"hs_is_closed": "true" if stage.closed else "false"}  # fmt: skip
+    return (
+        kept
+        | {
+            "hs_v2_date_entered_current_stage": stamp(at),
+            "hs_v2_time_in_current_stage": stamp(at),  # named a time, but through the API it is the date entered
+        }
+        | ({} if stage.deleted else {pipeline.timer(stage, "date_entered"): stamp(at)})
+    )
 
 
 def leaving(record: Record, pipeline: Pipeline, stage: Stage, at: int) -> dict[str, str]:
-    """Values set because a deal leaves a stage. A second visit overwrites the dates; only the cumulative time adds up."""
+    """Values set because a record leaves a stage. A second visit overwrites the dates; only the cumulative time adds up."""
     entered = record.values.get("hs_v2_date_entered_current_stage")
     if stage.deleted or not entered:
         return {}

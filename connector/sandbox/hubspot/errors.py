@@ -21,16 +21,17 @@ NOT_FOUND_HTML = b"""<html>
 
 
 class Failure(Exception):
-    """A call that ends in an error frame. ``extra``: category, context, errors … as they stand in the body."""
+    """A call that ends in an error frame. ``extra``: category, context, errors … as they stand in the body; ``word``: its ``status``."""
 
-    def __init__(self, status: int, message: str, *, headers: dict[str, str] | None = None, **extra: Any) -> None:
+    def __init__(self, status: int, message: str, *, headers: dict[str, str] | None = None, word: str = "error", **extra: Any) -> None:
         super().__init__(message)
         self.status = status
+        self.word = word
         self.headers = headers or {}
         self.extra = extra
 
     def body(self, correlation: str) -> dict[str, Any]:
-        return {"status": "error", "message": str(self), "correlationId": correlation} | self.extra
+        return {"status": self.word, "message": str(self), "correlationId": correlation} | self.extra
 
 
 class NotFound(Exception):
@@ -44,15 +45,16 @@ def invalid(message: str, *, code: str | None = None) -> Failure:
     return Failure(400, message, category="VALIDATION_ERROR", errors=[{"message": message, "code": code}])
 
 
-def not_valid(problems: list[Problem]) -> Failure:
-    """400 for a whole write: the message repeats every problem as JSON inside text, ``errors`` has each distinct one."""
+def not_valid(problems: list[Problem], *, single: bool = False) -> Failure:
+    """400 for a whole write: the message repeats every problem as JSON inside text; a batch has ``errors`` with each distinct one besides."""
     inner = orjson.dumps([problem.inner() for problem in problems]).decode()
+    if single:
+        return Failure(400, f"Property values were not valid: {inner}", category="VALIDATION_ERROR")
     rows = [problem.error() for problem in dict.fromkeys(problems)]
     return Failure(400, f"Property values were not valid: {inner}", category="VALIDATION_ERROR", errors=rows)
 
 
-def missing(singular: str, ids: list[str], *, writing: bool = False) -> dict[str, Any]:
-    """The row of a 207 that lists ids which are not there."""
-    verb = "update" if writing else "get"
-    message = f"Could not {verb} some {singular.upper()} objects, they may be deleted or not exist. Check that ids are valid."
+def missing(singular: str, ids: list[str]) -> dict[str, Any]:
+    """The row of a 207 that lists ids which are not there; it says "get" of a write too."""
+    message = f"Could not get some {singular.upper()} objects, they may be deleted or not exist. Check that ids are valid."
     return {"status": "error", "category": "OBJECT_NOT_FOUND", "message": message, "context": {"ids": ids}}

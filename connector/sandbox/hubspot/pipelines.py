@@ -1,4 +1,7 @@
-"""Deal pipelines and their stages. An id never follows its label: renaming keeps it, and some ids say something else than the label."""
+"""Pipelines of deals, tickets and leads, and their stages.
+
+An id never follows its label: renaming keeps it, and some ids say something else than the label.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +24,18 @@ class Stage:
     deleted: bool = False
     created: str = "2025-01-10T09:00:00Z"
     updated: str = "2025-01-10T09:00:00Z"
+    state: str = ""  # of tickets (OPEN, CLOSED) and leads
 
     @property
     def won(self) -> bool:
         return self.closed and self.probability == 1.0
 
-    def wire(self, order: int) -> dict[str, object]:
-        """As the pipelines API shows it; metadata are strings."""
+    def wire(self, order: int, kind: str = "deals") -> dict[str, object]:
+        """As the pipelines API shows it; metadata are strings, and differ by object type."""
+        known = {"deals": ("probability", f"{self.probability:.1f}"), "tickets": ("ticketState", self.state), "leads": ("leadState", self.state)}
         return {
             "label": self.label, "displayOrder": order, "id": self.id, "writePermissions": "CRM_PERMISSIONS_ENFORCEMENT", "archived": False,
-            "metadata": {"isClosed": "true" if self.closed else "false", "probability": f"{self.probability:.1f}"},
+            "metadata": dict((("isClosed", "true" if self.closed else "false"), known[kind])),
             "createdAt": self.created, "updatedAt": self.updated,
         }  # fmt: skip
 
@@ -43,12 +48,18 @@ class Pipeline:
     stages: list[Stage] = field(default_factory=list)
     created: str = "2025-01-10T09:00:00Z"
     updated: str = "2025-01-10T09:00:00Z"
+    kind: str = "deals"
+
+    @property
+    def native(self) -> bool:
+        """HubSpot's own default pipeline: it cannot be deleted."""
+        return self.created == HUBSPOT_BORN
 
     def wire(self, order: int) -> dict[str, object]:
         """As the pipelines API shows it: deleted stages are not in it."""
         live = [stage for stage in self.stages if not stage.deleted]
         return {
-            "label": self.label, "displayOrder": order, "id": self.id, "stages": [stage.wire(n) for n, stage in enumerate(live)],
+            "label": self.label, "displayOrder": order, "id": self.id, "stages": [stage.wire(n, self.kind) for n, stage in enumerate(live)],
             "createdAt": self.created, "updatedAt": self.updated, "archived": False,
         }  # fmt: skip
 
@@ -114,8 +125,30 @@ def _stage(line: str) -> Stage:
     return Stage(id_, label, neutral, probability, closed=closed, deleted=deleted, created=born, updated=born)
 
 
+_SERVICE: dict[str, tuple[str, str, tuple[tuple[str, str, str], ...]]] = {
+    "tickets": ("0", "Support Pipeline", (
+        ("1", "New", "OPEN"), ("2", "Waiting on contact", "OPEN"), ("3", "Waiting on us", "OPEN"), ("4", "Closed", "CLOSED"))),
+    "leads": ("lead-pipeline-id", "Lead pipeline", (
+        ("new-stage-id", "New", "NEW"), ("attempting-stage-id", "Attempting", "IN_PROGRESS"), ("connected-stage-id", "Connected", "IN_PROGRESS"),
+        ("qualified-stage-id", "Qualified", "QUALIFIED"), ("unqualified-stage-id", "Disqualified", "UNQUALIFIED"))),
+}  # fmt: skip
+_CLOSED_STATES = ("CLOSED", "QUALIFIED", "UNQUALIFIED")
+
+
+def of_service() -> dict[str, list[Pipeline]]:
+    """Object type → its default pipeline, for tickets and leads."""
+    made = {}
+    for kind, (id_, label, rows) in _SERVICE.items():
+        stages = [
+            Stage(stage, name, stage, 0.0, closed=state in _CLOSED_STATES, created=HUBSPOT_BORN, updated=HUBSPOT_BORN, state=state)
+            for stage, name, state in rows
+        ]
+        made[kind] = [Pipeline(id_, label, kind, stages, HUBSPOT_BORN, HUBSPOT_BORN, kind)]
+    return made
+
+
 def seeded() -> list[Pipeline]:
-    """Fresh pipelines, in display order."""
+    """Fresh deal pipelines, in display order."""
     made = []
     for (neutral, id_, label), text in _ROWS.items():
         born = HUBSPOT_BORN if id_ == "default" else "2025-01-10T09:00:00Z"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from connector.sandbox.hubspot.schema import ObjectType
@@ -17,6 +18,7 @@ def millis(at: datetime) -> int:
     return (at - _EPOCH) // _MS
 
 
+@lru_cache(maxsize=16_384)
 def stamp(at: int) -> str:
     """``2026-11-20T16:02:11.204Z``; a whole second has no milliseconds, as in real portals."""
     text = (_EPOCH + at * _MS).strftime("%Y-%m-%dT%H:%M:%S")
@@ -44,6 +46,7 @@ class Source:
 CALCULATED = Source("CALCULATED")
 MERGE = Source("MERGE_OBJECTS")
 CONNECTOR = Source("API", "8425001", label="KPI Connector")
+WORKFLOW = Source("AUTOMATION_PLATFORM", "workflowId:5001")
 ADMIN = Source("CRM_UI", "userId:1000001", 1000001)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from connector.sandbox.events import LEAD_SOURCES, PRODUCTS
+from connector.sandbox.hubspot import schema_stock
 
 Options = tuple[tuple[str, str], ...]
 """(value, label) pairs in order."""
@@ -23,13 +25,22 @@ class ObjectType:
     defaults: tuple[str, ...] = ()
     labels: tuple[str, str] = ("", "")  # singular, plural
     scope: str = "contacts"
+    stages: tuple[str, str] | None = None  # properties that hold the pipeline and the stage
+
+    def needs(self, what: str) -> str:
+        """The scope that reading (``read``) or writing (``write``) records takes."""
+        return "tickets" if self.name == "tickets" else f"crm.objects.{self.scope}.{what}"
+
+    def schema_needs(self, what: str) -> str:
+        """The scope that reading or writing properties and pipelines takes."""
+        return "tickets" if self.name == "tickets" else f"crm.schemas.{self.scope}.{what}"
 
 
 TYPES: dict[str, ObjectType] = {
     kind.name: kind
     for kind in (
         ObjectType("deals", "deal", "0-3", "createdate", "hs_lastmodifieddate", 30_000_000_001,
-                   ("amount", "closedate", "dealname", "dealstage", "pipeline"), ("Deal", "Deals"), "deals"),
+                   ("amount", "closedate", "dealname", "dealstage", "pipeline"), ("Deal", "Deals"), "deals", ("pipeline", "dealstage")),
         ObjectType("contacts", "contact", "0-1", "createdate", "lastmodifieddate", 20_000_000_001,
                    ("email", "firstname", "lastname"), ("Contact", "Contacts")),
         ObjectType("companies", "company", "0-2", "createdate", "hs_lastmodifieddate", 10_000_000_001,
@@ -39,6 +50,22 @@ TYPES: dict[str, ObjectType] = {
         ObjectType("emails", "email", "0-49", "hs_createdate", "hs_lastmodifieddate", 40_000_000_001, labels=("Email", "Emails")),
         ObjectType("meetings", "meeting", "0-47", "hs_createdate", "hs_lastmodifieddate", 40_000_000_001, labels=("Meeting", "Meetings")),
         ObjectType("tasks", "task", "0-27", "hs_createdate", "hs_lastmodifieddate", 40_000_000_001, labels=("Task", "Tasks")),
+        ObjectType("notes", "note", "0-46", "hs_createdate", "hs_lastmodifieddate", 40_000_000_001, labels=("Note", "Notes")),
+        ObjectType("communications", "communication", "0-18", "hs_createdate", "hs_lastmodifieddate", 40_000_000_001,
+                   labels=("Communication", "Communications")),
+        ObjectType("tickets", "ticket", "0-5", "createdate", "hs_lastmodifieddate", 50_000_000_001,
+                   ("content", "hs_pipeline", "hs_pipeline_stage", "hs_ticket_category", "hs_ticket_priority", "subject"),
+                   ("Ticket", "Tickets"), "tickets", ("hs_pipeline", "hs_pipeline_stage")),
+        ObjectType("leads", "lead", "0-136", "hs_createdate", "hs_lastmodifieddate", 60_000_000_001,
+                   (), ("Lead", "Leads"), "leads", ("hs_pipeline", "hs_pipeline_stage")),
+        ObjectType("products", "product", "0-7", "createdate", "hs_lastmodifieddate", 70_000_000_001,
+                   ("description", "name", "price"), ("Product", "Products"), "products"),
+        *(ObjectType(name, singular, type_id, "hs_createdate", "hs_lastmodifieddate", 80_000_000_001, (), labels)  # empty in this portal
+          for name, singular, type_id, labels in (
+              ("line_items", "line_item", "0-8", ("Line item", "Line items")), ("quotes", "quote", "0-14", ("Quote", "Quotes")),
+              ("feedback_submissions", "feedback_submission", "0-19", ("Feedback submission", "Feedback submissions")),
+              ("goal_targets", "goal_target", "0-74", ("Goal", "Goals")), ("postal_mail", "postal_mail", "0-116", ("Postal mail", "Postal mail")),
+          )),
     )
 }  # fmt: skip
 
@@ -63,17 +90,33 @@ class Property:
     read_only: bool = False
     calculated: bool = False
     native: bool = True
+    hidden: bool = False
+    sensitivity: str = "non_sensitive"
+    description: str = ""
+    display_order: int = -1
+    form_field: bool = False
+    unique: bool = False
+    formula: str | None = None
+    created: str = "2025-01-10T09:00:00.000Z"
+    updated: str = "2026-11-01T09:00:00.000Z"
+    hidden_options: frozenset[str] = frozenset()
 
     def wire(self) -> dict[str, object]:
         """The definition as the properties API shows it. Keys vary: HubSpot's own lack ``archived`` and ``createdUserId``."""
         shown: dict[str, object] = {
-            "updatedAt": "2026-11-01T09:00:00.000Z", "createdAt": "2025-01-10T09:00:00.000Z", "name": self.name, "label": self.label,
-            "type": self.type, "fieldType": self.field_type, "description": "", "groupName": self.group,
-            "options": [{"label": label, "value": value, "displayOrder": n, "hidden": False} for n, (value, label) in enumerate(self.options)],
-            "displayOrder": -1, "calculated": self.calculated, "externalOptions": self.external, "hasUniqueValue": False, "hidden": False,
+            "updatedAt": self.updated, "createdAt": self.created, "name": self.name, "label": self.label,
+            "type": self.type, "fieldType": self.field_type, "description": self.description, "groupName": self.group,
+            "options": [
+                {"label": label, "value": value, "displayOrder": n, "hidden": value in self.hidden_options}
+                for n, (value, label) in enumerate(self.options)
+            ],
+            "displayOrder": self.display_order, "calculated": self.calculated, "externalOptions": self.external,
+            "hasUniqueValue": self.unique, "hidden": self.hidden,
             "modificationMetadata": {"archivable": not self.native, "readOnlyDefinition": self.native, "readOnlyValue": self.read_only},
-            "formField": False, "dataSensitivity": "non_sensitive",
+            "formField": self.form_field, "dataSensitivity": self.sensitivity,
         }  # fmt: skip
+        if self.formula is not None:
+            shown["calculationFormula"] = self.formula
         if self.native:
             shown["hubspotDefined"] = True
         else:
@@ -81,7 +124,7 @@ class Property:
         return shown
 
 
-_FIELD_TYPES = {"string": "text", "number": "number", "date": "date", "datetime": "date", "bool": "booleancheckbox", "enumeration": "select"}
+FIELD_TYPES = {"string": "text", "number": "number", "date": "date", "datetime": "date", "bool": "booleancheckbox", "enumeration": "select"}
 _YES_NO: Options = (("true", "Yes"), ("false", "No"))
 
 
@@ -94,14 +137,14 @@ def _words(text: str) -> Options:
 def _own(name: str, label: str, kind: str, options: str = "", *, group: str = "dealinformation", field_type: str | None = None) -> Property:
     """A property that the portal's admin made."""
     choices = _YES_NO if kind == "bool" else _words(options)
-    return Property(name, label, kind, field_type or _FIELD_TYPES[kind], group, choices, native=False)
+    return Property(name, label, kind, field_type or FIELD_TYPES[kind], group, choices, native=False)
 
 
 def _hub(name: str, label: str, kind: str, options: str = "", *, group: str, read_only: bool = False,
          field_type: str | None = None, external: bool = False) -> Property:  # fmt: skip
     """A property of HubSpot's own. Its roll-ups and timers say ``calculated: false`` all the same: only ``fieldType`` tells."""
     choices = _YES_NO if kind == "bool" else _words(options)
-    return Property(name, label, kind, field_type or _FIELD_TYPES[kind], group, choices, external=external, read_only=read_only)
+    return Property(name, label, kind, field_type or FIELD_TYPES[kind], group, choices, external=external, read_only=read_only)
 
 
 def _stamps(kind: ObjectType, group: str) -> tuple[Property, ...]:
@@ -234,6 +277,12 @@ def _activity(kind: str, *rows: tuple[str, str, str, str]) -> tuple[Property, ..
 
 def properties() -> dict[str, dict[str, Property]]:
     """Object type → property name → definition, as seeded. Stage timers are added by the portal, one set a stage."""
+    return {kind: dict(table) for kind, table in _seeded().items()}
+
+
+@cache
+def _seeded() -> dict[str, dict[str, Property]]:
+    stock = schema_stock.tables()
     tables = {
         "deals": _deals(),
         "contacts": _contacts(),
@@ -255,7 +304,26 @@ def properties() -> dict[str, dict[str, Property]]:
         "tasks": _activity(
             "tasks", ("hs_task_subject", "Task title", "string", ""),
             ("hs_task_status", "Task status", "enumeration", "NOT_STARTED, IN_PROGRESS, WAITING, COMPLETED, DEFERRED"),
-            ("hs_task_type", "Task type", "enumeration", "TODO, CALL, EMAIL"), ("hs_task_priority", "Priority", "enumeration", "LOW, MEDIUM, HIGH"),
+            ("hs_task_type", "Task type", "enumeration", "TODO, CALL, EMAIL"),
+            ("hs_task_priority", "Priority", "enumeration", "NONE, LOW, MEDIUM, HIGH"),
             ("hs_task_completion_date", "Completed at", "datetime", ""), ("hs_task_is_completed", "Is completed", "number", "")),
+        "notes": _activity("notes"),
+        "communications": _activity("communications"),
+        "tickets": _stamps(TYPES["tickets"], "ticketinformation"),
+        "leads": _stamps(TYPES["leads"], "leadinformation"),
+        "products": _stamps(TYPES["products"], "productinformation"),
     }  # fmt: skip
-    return {kind: {prop.name: prop for prop in table} for kind, table in tables.items()}
+    unused = {kind: _stamps(made, "hubspot") for kind, made in TYPES.items() if kind not in tables}
+    return {kind: {prop.name: prop for prop in (*table, *stock_of(kind, stock))} for kind, table in (tables | unused).items()}
+
+
+def stock_of(kind: str, rows: dict[str, str]) -> list[Property]:
+    """Properties of HubSpot's own from a text table: ``name type [fieldType][!] | label | options``; ``!``: read-only."""
+    made = []
+    for line in rows.get(kind, "").strip().splitlines():
+        head, label, options = (part.strip() for part in f"{line}||".split("|")[:3])
+        name, type_, *rest = head.split()
+        read_only, field_type = bool(rest) and rest[0].endswith("!"), rest[0].rstrip("!") if rest else None
+        made.append(_hub(name, label, type_, options, group="hubspot", read_only=read_only, field_type=field_type or None,
+                         external=type_ == "enumeration" and not options))  # fmt: skip
+    return made

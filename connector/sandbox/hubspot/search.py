@@ -15,7 +15,7 @@ from typing import Any
 from connector.sandbox.hubspot.errors import Failure, invalid
 from connector.sandbox.hubspot.portal import Portal
 from connector.sandbox.hubspot.records import Record, parse_stamp
-from connector.sandbox.hubspot.schema import ObjectType, Property
+from connector.sandbox.hubspot.schema import ObjectType, Property, object_type
 
 PAGE_MAX = 200
 RESULTS_MAX = 10_000
@@ -66,15 +66,15 @@ def search(portal: Portal, kind: ObjectType, body: Mapping[str, Any]) -> Found:
     if offset < 0 or offset + limit > RESULTS_MAX:
         raise Failure(400, "There was a problem with the request.")
     groups = _groups(portal, kind, body)
-    horizon = portal.now - int(portal.index_lag * 1000)
-    hits = _matching(portal, kind, groups, horizon)
+    hits = _matching(portal, kind, groups)
     words = str(body.get("query") or "").lower().split()
     if words:
         hits = [hit for hit in hits if all(any(word in value.lower() for value in _texts(hit.values)) for word in words)]
     _sort(portal, kind, hits, body.get("sorts"))
-    total = len(hits) + (_ghosts(portal, kind, groups, horizon) if portal.index_lag else 0)
-    page = hits[offset : offset + limit]
-    return Found(total, page, offset + limit if offset + limit < len(hits) else None)
+    total = len(hits) + _ghosts(portal, kind, groups)
+    page = hits[offset : offset + max(limit - portal.page_shortfall, 1)]
+    reached = offset + len(page)
+    return Found(total, page, reached if page and reached < len(hits) else None)
 
 
 def _number(body: Mapping[str, Any], name: str, default: int) -> int:
@@ -92,34 +92,50 @@ def _texts(values: Values) -> Iterable[str]:
 # -- candidates ----------------------------------------------------------------------------------------------------------
 
 
-def _matching(portal: Portal, kind: ObjectType, groups: list[Group], horizon: int) -> list[Hit]:
+def _matching(portal: Portal, kind: ObjectType, groups: list[Group]) -> list[Hit]:
     """What the index holds and any group accepts, each record once, by stamp and id."""
     found: dict[int, Hit] = {}
+    behind = _behind(portal, kind)
     for group in groups:
-        for hit in _candidates(portal, kind, group, horizon):
+        for hit in _candidates(portal, kind, group, behind):
             if all(test(hit.values) for test in group.tests):
                 found[hit.record.number] = hit
     hits = list(found.values())
-    if len(groups) > 1 or portal.index_lag:
+    if len(groups) > 1 or behind:
         hits.sort(key=lambda hit: (hit.stamp, hit.record.number))
     return hits
 
 
-def _candidates(portal: Portal, kind: ObjectType, group: Group, horizon: int) -> Iterable[Hit]:
+def _behind(portal: Portal, kind: ObjectType) -> dict[int, int]:
+    """Records of which the index does not know the latest: number → the instant (ms) as of which it shows them."""
+    horizon, index = portal.horizon, portal.index[kind.name]
+    known: dict[int, int] = {}
+    if horizon < portal.now:
+        known = {number: horizon for _, number in index[bisect_left(index, (horizon + 1, -1)) :]}
+    live = portal.records[kind.name]
+    for (name, number), (since, until) in portal.delayed.items():
+        if name == kind.name and until > portal.now and number in live and live[number].archived_at is None:
+            known[number] = min(since, known.get(number, since))
+    return known
+
+
+def _candidates(portal: Portal, kind: ObjectType, group: Group, behind: Mapping[int, int]) -> Iterable[Hit]:
     index, records = portal.index[kind.name], portal.records[kind.name]
-    settled = min(group.high, horizon + 1) if portal.index_lag else group.high
-    for moved, number in index[bisect_left(index, (group.low, -1)) : bisect_left(index, (settled, -1))]:
-        record = records[number]
-        yield Hit(moved, record, record.values)
-    if portal.index_lag:  # what moved since the horizon is still seen as it was
-        for _, number in index[bisect_left(index, (horizon + 1, -1)) :]:
-            was = records[number].as_of(horizon)
-            if was is not None and group.low <= was[0] < group.high:
-                yield Hit(was[0], records[number], was[1])
+    for moved, number in index[bisect_left(index, (group.low, -1)) : bisect_left(index, (group.high, -1))]:
+        if number not in behind:
+            record = records[number]
+            yield Hit(moved, record, record.values)
+    for number, at in behind.items():  # still seen as it was
+        was = records[number].as_of(at)
+        if was is not None and group.low <= was[0] < group.high:
+            yield Hit(was[0], records[number], was[1])
 
 
-def _ghosts(portal: Portal, kind: ObjectType, groups: list[Group], horizon: int) -> int:
+def _ghosts(portal: Portal, kind: ObjectType, groups: list[Group]) -> int:
     """Records archived since the horizon: the index still counts them, but cannot show them."""
+    horizon = portal.horizon
+    if horizon >= portal.now:
+        return 0
     gone = [record for record in portal.records[kind.name].values() if record.archived_at is not None and record.archived_at > horizon]
     return sum(any(group.accepts(record.stamp, record.values) for group in groups) for record in gone)
 
@@ -160,14 +176,27 @@ def _group(portal: Portal, kind: ObjectType, filters: list[Any]) -> Group:
     for one in filters:
         if not isinstance(one, dict):
             raise invalid("Invalid input JSON: a filter must be an object")
-        prop = _property(portal, kind, one.get("propertyName"))
         operator = str(one.get("operator"))
+        if str(one.get("propertyName")).startswith("associations."):
+            group.tests.append(_linked(portal, kind, operator, one))
+            continue
+        prop = _property(portal, kind, one.get("propertyName"))
         if prop.name == kind.modified and operator in ("GTE", "GT", "LT", "LTE", "EQ", "BETWEEN"):
             low, high = _bounds(operator, *_range_keys(portal, prop, operator, one))
             group.low, group.high = max(group.low, low), min(group.high, high)
         else:
             group.tests.append(_test(portal, prop, operator, one))
     return group
+
+
+def _linked(portal: Portal, kind: ObjectType, operator: str, one: Mapping[str, Any]) -> Test:
+    """``associations.contact EQ 1451`` (or IN): linked with that record. Raises Failure (400)."""
+    to = object_type(str(one["propertyName"]).removeprefix("associations."))
+    if to is None or operator not in ("EQ", "IN"):
+        raise invalid(f"Invalid input JSON: {one['propertyName']} {operator} cannot be searched for")
+    wanted = {str(value) for value in (one.get("values") or [] if operator == "IN" else [one.get("value")])}
+    name = to.name
+    return lambda values: any(str(number) in wanted for number in portal.linked(kind.name, int(values["hs_object_id"]), name))
 
 
 def _property(portal: Portal, kind: ObjectType, name: object) -> Property:

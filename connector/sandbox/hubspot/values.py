@@ -49,6 +49,8 @@ def text_of(raw: object) -> str:
 def kept(prop: Property, raw: object, portal_id: int, type_id: str) -> str:
     """The text that is stored for ``raw``. Raises :class:`Refused`."""
     text = text_of(raw).strip() if prop.type != "string" else text_of(raw)
+    if prop.native and prop.name == "email" and text and "@" not in text:
+        raise Refused(Problem(prop.name, "INVALID_EMAIL", f"Email address {text} is invalid"))
     if text == "" or prop.type == "string":
         return text
     try:

@@ -85,3 +85,56 @@ def test_a_deal_has_one_primary_company(client, portal, deal):
     (row,) = client.post("/crm/associations/2026-03/deals/companies/batch/read", {"inputs": [{"id": made.id}]}).json()["results"]
     primary = {to["toObjectId"]: any(kind["label"] == "Primary" for kind in to["associationTypes"]) for to in row["to"]}
     assert primary == {old.id: False, new.id: True}
+
+
+def test_more_than_a_thousand_targets_and_inline_lists_are_cut(client, portal, deal):
+    crowded = deal()
+    contacts = [portal.create("contacts", {}) for _ in range(1_050)]
+    for contact in contacts:
+        portal.associate(crowded, contact)
+    seen, after = [], None
+    while True:
+        (row,) = client.post(PATH, {"inputs": [{"id": crowded.id} | ({"after": after} if after else {})]}).json()["results"]
+        seen += [to["toObjectId"] for to in row["to"]]
+        if "paging" not in row:
+            break
+        after = row["paging"]["next"]["after"]
+    assert seen == [contact.id for contact in contacts]
+    shown = client.get(f"/crm/objects/2026-03/deals/{crowded.id}", associations="contacts,companies").json()["associations"]
+    assert (list(shown), len(shown["contacts"]["results"])) == (["contacts"], 100)
+    assert shown["contacts"]["results"][0] == {"id": contacts[0].id, "type": "deal_to_contact"}
+
+
+def test_inline_ids_repeat_once_a_type_and_the_key_is_absent_without_links(client, portal, deal):
+    made, alone, company = deal(), deal(), portal.create("companies", {})
+    portal.associate(made, company, "Primary")
+    rows = client.get("/crm/objects/2026-03/deals", associations="companies").json()["results"]
+    kinds = [{"id": company.id, "type": "deal_to_company"}, {"id": company.id, "type": "deal_to_company_unlabeled"}]
+    assert [row.get("associations") for row in rows] == [{"companies": {"results": kinds}}, None]
+    assert alone.id == rows[1]["id"]
+    assert client.get("/crm/objects/2026-03/deals", associations="rockets").status_code == 400
+
+
+def test_links_made_and_taken_away_through_the_api(client, portal, deal):
+    made, contact = deal(), portal.create("contacts", {})
+    before = made.stamp
+    path = "/crm/associations/2026-03/deals/contacts/batch"
+    pair = {"from": {"id": made.id}, "to": {"id": contact.id}, "types": [{"associationCategory": "USER_DEFINED", "associationTypeId": 17}]}
+    answer = client.post(f"{path}/create", {"inputs": [pair]})
+    assert (answer.status_code, answer.json()["results"][0]["labels"]) == (201, ["VAC chair"])
+    answer = client.post(f"{path}/create", {"inputs": [pair, pair | {"to": {"id": "1234"}}, pair | {"to": {"id": "x"}}]})
+    assert (answer.status_code, len(answer.json()["results"])) == (207, 1)
+    assert [row["message"] for row in answer.json()["errors"]] == ["CONTACT=1234 is not valid", "x is not a valid ID"]
+    assert client.post(f"{path}/create", {"inputs": [pair | {"types": [{"associationTypeId": 99}]}]}).status_code == 400
+    assert client.post(f"{path}/archive", {"inputs": [{"from": {"id": made.id}, "to": [{"id": contact.id}]}]}).status_code == 204
+    assert client.post(PATH, {"inputs": [{"id": made.id}]}).json()["numErrors"] == 1
+    assert made.stamp == before
+
+
+def test_the_default_link(client, portal, deal):
+    made, contact = deal(), portal.create("contacts", {})
+    path = f"/crm/objects/2026-03/deals/{made.id}/associations/default/contacts"
+    rows = client.call("PUT", f"{path}/{contact.id}").json()["results"]
+    assert [(row["from"]["id"], row["to"]["id"], row["associationSpec"]["associationTypeId"]) for row in rows] == [
+        (made.id, contact.id, 3), (contact.id, made.id, 4)]  # fmt: skip
+    assert client.call("PUT", f"{path}/1").status_code == 404

@@ -97,3 +97,52 @@ def test_windows_roll(portal):
     at[0] += 10.0
     assert take(False) is None
     assert limits.used_today == 5 + 1 + 190 + 1
+
+
+@pytest.mark.parametrize(
+    ("tier", "packs", "burst", "daily"),
+    [("free", 0, 100, 250_000), ("professional", 0, 190, 650_000), ("enterprise", 0, 190, 1_000_000), ("enterprise", 2, 250, 3_000_000)],
+)
+def test_tiers(client, portal, tier, packs, burst, daily):
+    portal.limits.tier(tier, packs)
+    shown = limit_headers(client.get("/account-info/2026-03/details"))
+    assert (shown["max"], shown["secondly"], shown["daily"]) == (str(burst), str(burst // 10), str(daily))
+    with pytest.raises(ValueError, match="packs"):
+        portal.limits.tier(tier, 3)
+
+
+def test_each_app_has_a_burst_of_its_own_and_an_oauth_app_no_day(client, portal):
+    portal.limits.burst, portal.limits.daily = 2, 4
+    ask = lambda token: client.call("GET", "/crm/owners/2026-03", headers={"Authorization": f"Bearer {token}"})  # noqa: E731
+    assert [ask("sandbox-a").status_code for _ in range(3)] == [200, 200, 429]
+    assert ask("sandbox-b").status_code == 200
+    token, _, _ = portal.tokens.refresh("c", "s", "r", portal.now, set())
+    assert [ask(token).status_code for _ in range(5)] == [200] * 5
+    assert portal.limits.used_today == 3
+    assert ask("sandbox-b").status_code == 200
+    assert ask("sandbox-c").json()["policyName"] == "DAILY"
+    assert ask(token).status_code == 200
+
+
+def test_search_is_limited_for_all_apps_together(client, portal):
+    portal.limits.monotonic = lambda: 100.0
+    token, _, _ = portal.tokens.refresh("c", "s", "r", portal.now, set())
+    path = "/crm/objects/2026-03/deals/search"
+    answers = [client.call("POST", path, json={}, headers={"Authorization": f"Bearer {key}"}) for key in ("sandbox-a", token, "sandbox-b") * 2]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+
+
+def test_retry_after_and_the_older_body_by_switch(client, portal):
+    portal.limits.retry_after = portal.limits.gateway = True
+    portal.limits.monotonic = lambda: 100.0
+    refused = [client.search("deals") for _ in range(6)][-1]
+    assert refused.headers["Retry-After"] == "1"
+    body = refused.json()
+    assert (body["errorType"], body["policyName"], "category" in body, "groupName" in body) == ("RATE_LIMIT", "SECONDLY", False, False)
+    portal.limits.burst = 1
+    refused = [client.get("/crm/owners/2026-03") for _ in range(2)][-1]
+    assert (refused.headers["Retry-After"], refused.json()["policyName"]) == ("10", "TEN_SECONDLY_ROLLING")
+    portal.limits.daily = portal.limits.used_today
+    refused = client.get("/crm/owners/2026-03")
+    assert refused.headers["Retry-After"] == str(15 * 3600)  # from 09:00 to midnight in New York
+    assert client.search("deals").json()["policyName"] == "DAILY"
