@@ -5,10 +5,12 @@ from __future__ import annotations
 GROUPS: dict[str, str] = {
     "connections": "The CRMs of this project.",
     "sandbox": "An embedded Salesforce org and HubSpot portal on this machine.",
+    "sandbox faults": "What goes wrong in the sandbox, on order.",
     "mapping": "The admin's mapping files.",
     "kpis": "KPI definitions and values.",
     "plans": "Saved plans.",
     "dead-letters": "Records that did not get through.",
+    "secrets": "What the state keeps encrypted.",
 }
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -19,11 +21,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections check": ("connector.cli.connections:check_connection", "Prove one connection's credentials and rights."),
     "connections pause": ("connector.cli.connections:pause", "Stop pushes of a connection at once; pulls go on."),
     "connections resume": ("connector.cli.connections:resume", "Let a paused connection push again."),
+    "secrets init": ("connector.cli.secrets:init", "Make the key that encrypts refresh tokens in the state."),
     "sandbox up": ("connector.cli.sandbox:up", "Start the sandbox in the background."),
     "sandbox down": ("connector.cli.sandbox:down", "Stop the sandbox."),
     "sandbox seed": ("connector.cli.sandbox:seed", "Fill the sandbox again, from its own business or from CSV files."),
     "sandbox tick": ("connector.cli.sandbox:tick", "Let days pass in the sandbox's business."),
     "sandbox reset": ("connector.cli.sandbox:reset", "Back to the first day."),
+    "sandbox faults list": ("connector.cli.faults:list_faults", "The faults that are ordered, and how often each has struck."),
+    "sandbox faults add": ("connector.cli.faults:add", "Order a fault: a status, a reset, a cut body, a failing record …"),
+    "sandbox faults clear": ("connector.cli.faults:clear", "End one fault, or all."),
     "discover": ("connector.cli.discover:discover", "What the CRM offers: fields, pipelines, stages."),
     "mapping check": ("connector.cli.mapping:check", "Check the mapping files, alone or against the live CRM."),
     "mapping show": ("connector.cli.mapping:show", "The stage map as the connector reads it."),

@@ -31,7 +31,7 @@ def up(
 
         serve("127.0.0.1", port)
         return Answer(text=["sandbox stopped"])
-    found = _said(lambda: process.up(state_dir(), port, latency_ms=latency_ms))
+    found = said(lambda: process.up(state_dir(), port, latency_ms=latency_ms))
     word = "already up" if found.already else "up"
     text = f"sandbox {word} at {found.base_url}, its clock at {found.health['now']}: {_counts(found.health)}"
     return Answer(summary={"base_url": found.base_url, "already": found.already}, result=asdict(found), text=[text])
@@ -39,7 +39,7 @@ def up(
 
 def down() -> Answer:
     """Stop the sandbox. What lived in it is gone: it keeps nothing on disk."""
-    stopped = _said(lambda: process.down(state_dir()))
+    stopped = said(lambda: process.down(state_dir()))
     return Answer(summary={"stopped": stopped}, text=["sandbox stopped" if stopped else "no sandbox was running"])
 
 
@@ -71,16 +71,18 @@ def state_dir() -> Path:
 
 
 def _control(action: str, **body: Any) -> Mapping[str, Any]:
-    def act() -> Mapping[str, Any]:
-        running = process.status(state_dir())
-        if running is None:
-            raise SandboxError("no sandbox is running", "connector sandbox up")
-        return process.control(running.base_url, action, **body)
-
-    return _said(act)
+    return said(lambda: process.control(base_url(), action, **body))
 
 
-def _said(act: Callable[[], T]) -> T:
+def base_url() -> str:
+    """Where the project's sandbox listens. Raises SandboxError if none is running."""
+    running = process.status(state_dir())
+    if running is None:
+        raise SandboxError("no sandbox is running", "connector sandbox up")
+    return running.base_url
+
+
+def said(act: Callable[[], T]) -> T:
     """Run something of the sandbox, its errors said as ours."""
     try:
         return act()

@@ -13,6 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,18 +91,24 @@ def status(state_dir: Path) -> Running | None:
 
 
 def control(base_url: str, action: str, **body: Any) -> dict[str, Any]:
-    """``POST /sandbox/{action}`` (seed, tick, reset) of a running sandbox; its JSON answer. A Path in ``body`` is made absolute.
+    """``POST /sandbox/{action}`` (seed, tick, reset, faults) of a running sandbox; its JSON answer. A Path in ``body`` is made absolute.
 
     Raises SandboxError if the sandbox refuses, does not answer, or is not on loopback.
     """
+    return ask(base_url, "POST", action, body)
+
+
+def ask(base_url: str, method: str, action: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """``/sandbox/{action}`` by any method, with or without a body; raises as :func:`control` does."""
     host = urlsplit(base_url).hostname or ""
     with contextlib.suppress(ValueError):
         host = "localhost" if ipaddress.ip_address(host).is_loopback else host
     if host != "localhost" or not base_url.startswith("http://"):
         raise SandboxError(f"no sandbox at {base_url}: it lives on loopback only", "check base_url")
-    plain = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in body.items()}
+    plain = {name: str(value.resolve()) if isinstance(value, Path) else value for name, value in (body or {}).items()}
+    data = None if body is None else json.dumps(plain).encode()
     request = urllib.request.Request(  # noqa: S310 - http to loopback, checked above
-        f"{base_url}/sandbox/{action}", data=json.dumps(plain).encode(), headers={"Content-Type": "application/json"}, method="POST"
+        f"{base_url}/sandbox/{action}", data=data, headers={"Content-Type": "application/json"}, method=method
     )
     try:
         with _opener.open(request, timeout=600) as answer:

@@ -22,6 +22,8 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connector.sandbox.errors import SandboxError
+from connector.sandbox.faults.headers import NO_DATE
+from connector.sandbox.faults.wire import Protocol
 from connector.sandbox.hubspot import api as hubspot_api
 from connector.sandbox.process import DEFAULT_PORT
 from connector.sandbox.salesforce import api as salesforce_api
@@ -38,7 +40,7 @@ _PAGE = """<!doctype html>
 <li>Salesforce: <code>/services/oauth2/token</code>, <code>/services/data/…</code></li>
 <li>HubSpot: <code>/oauth/…</code>, <code>/crm/…</code>, <code>/account-info/…</code>, <code>/settings/…</code></li>
 <li>Control: <a href="/sandbox/health"><code>/sandbox/health</code></a>,
-<code>POST /sandbox/seed</code>, <code>/sandbox/tick</code>, <code>/sandbox/reset</code></li>
+<code>POST /sandbox/seed</code>, <code>/sandbox/tick</code>, <code>/sandbox/reset</code>, <code>/sandbox/faults</code> (GET, POST, DELETE)</li>
 </ul>
 </body></html>
 """
@@ -54,6 +56,7 @@ def create_app(world: World, latency_ms: int = 0) -> Starlette:
             Route("/sandbox/seed", control.seed, methods=["POST"]),
             Route("/sandbox/tick", control.tick, methods=["POST"]),
             Route("/sandbox/reset", control.reset, methods=["POST"]),
+            Route("/sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
             Mount("/", app=_Crms(world, latency_ms / 1000)),
         ],
         exception_handlers={SandboxError: _refused},
@@ -114,7 +117,7 @@ class _Server(uvicorn.Server):
 def _server(app: ASGIApp) -> _Server:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, lifespan="off", ws="none", server_header=False, date_header=False,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=2, http=Protocol,
     )  # fmt: skip
     return _Server(config)
 
@@ -147,7 +150,7 @@ class _Crms:
             self._routed = present
         if self._latency:
             await asyncio.sleep(self._latency)
-        await self._router(scope, self._noted(scope, receive), send)
+        await self._world.faults.serve(self._router, scope, self._noted(scope, receive), send)
 
     def _noted(self, scope: Scope, receive: Receive) -> Receive:
         """The request goes into the world's journal: what a caller asked for can be looked at afterwards."""
@@ -173,9 +176,12 @@ class _VirtualDate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def dated(message: Message) -> None:
-            if message["type"] == "http.response.start" and all(name.lower() != b"date" for name, _ in message["headers"]):
-                at = format_datetime(self._world.clock.now, usegmt=True).encode()
-                message = {**message, "headers": [*message["headers"], (b"date", at)]}
+            if message["type"] == "http.response.start":
+                names = {name.lower() for name, _ in message["headers"]}
+                headers = [pair for pair in message["headers"] if pair[0] != NO_DATE]
+                if not names & {b"date", NO_DATE}:
+                    headers.append((b"date", format_datetime(self._world.clock.now, usegmt=True).encode()))
+                message = {**message, "headers": headers}
             await send(message)
 
         await self._app(scope, receive, dated if scope["type"] == "http" else send)
@@ -211,6 +217,21 @@ class _Control:
 
     async def reset(self, request: Request) -> Response:
         return JSONResponse({"events": self._world.reset()} | self._state())
+
+    async def faults(self, request: Request) -> Response:
+        """GET lists; POST adds: ``{"crm", "kind"}`` and what else :class:`connector.sandbox.faults.rules.Fault` has; DELETE clears all, or
+        ``?number=n``."""
+        desk = self._world.faults
+        if request.method == "POST":
+            given = await _body(request)
+            crm, kind = given.pop("crm", None), given.pop("kind", None)
+            return JSONResponse({"ok": True, "fault": desk.add(crm, kind, **given).as_dict()}, 201)
+        if request.method == "DELETE":
+            number = request.query_params.get("number", "")
+            if number and not number.isdigit():
+                raise SandboxError(f"{number} is no number of a fault", "connector sandbox faults list")
+            return JSONResponse({"ok": True, "cleared": desk.clear(int(number) if number else None)})
+        return JSONResponse({"ok": True, "faults": [fault.as_dict() for fault in desk.list()]})
 
     def _state(self) -> dict[str, Any]:
         now = self._world.clock.now.isoformat().replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from connector.sandbox import csv_seed
 from connector.sandbox.business import SEED_START, Business
 from connector.sandbox.clock import VirtualClock
 from connector.sandbox.errors import SandboxError
+from connector.sandbox.faults.desk import Desk
 from connector.sandbox.hubspot import story as hubspot_story
 from connector.sandbox.hubspot.portal import Portal
 from connector.sandbox.salesforce import story as salesforce_story
@@ -39,6 +40,7 @@ class World:
     """``clock``, ``org`` and ``portal`` are replaced when the world is emptied: ask for them anew after seed, reset and load_csv.
 
     A new world is empty; :meth:`seed` fills it. ``source`` says with what: ``empty``, ``business`` or ``csv``.
+    ``faults`` is the fault desk; emptying the world clears it.
     """
 
     clock: VirtualClock
@@ -50,6 +52,7 @@ class World:
     def __init__(self, seed: int = 1) -> None:
         self.number = seed
         self.journal: deque[Asked] = deque(maxlen=JOURNAL)
+        self.faults = Desk(self)
         self._empty()
 
     def seed(self) -> int:
@@ -88,6 +91,11 @@ class World:
         self.clock.advance_to(end)
         return told
 
+    def empty(self) -> None:
+        """As a new world: both CRMs set up, no business in them, nothing in the journal."""
+        self.journal.clear()
+        self._empty()
+
     def reset(self) -> int:
         """Everything back to the seeded business, whatever was written or loaded since."""
         return self.seed()
@@ -114,6 +122,7 @@ class World:
         }
 
     def _empty(self, clock: VirtualClock | None = None) -> None:
+        self.faults.clear()
         self.clock = clock or VirtualClock(_SET_UP)
         self.org = Org(self.clock)
         self.portal = Portal(self.clock)

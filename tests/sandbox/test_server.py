@@ -155,13 +155,9 @@ def test_a_port_in_use_is_named(base_url):
         pass
 
 
-def test_it_starts_and_stops_at_once(world):
-    began = time.monotonic()
+def test_it_starts_and_stops(world):
     with server.serving(world) as base_url:
         get(f"{base_url}/sandbox/health")
-        started = time.monotonic() - began
-    assert started < 2.0
-    assert time.monotonic() - began < 5.0
     with pytest.raises(urllib.error.URLError):
         get(f"{base_url}/sandbox/health")
 
