@@ -129,8 +129,9 @@ class CrmConfigError(ConnectorError):
 
 
 class BudgetReached(ConnectorError):
-    """The call budget of the day is used up; pause until it falls."""
+    """The call budget of the day is used up, or would be; nothing more is read until it falls, and nothing is lost."""
 
+    exit_code = 4
     default_code = "SC-E078"
 
 
@@ -234,13 +235,16 @@ CODES: dict[str, Code] = {
     "SC-E025": Code("a required key is missing in a mapping file", "add the key named"),
     "SC-E026": Code("a terminal class contradicts the CRM's own flag", "check the class with the person who owns the stage"),
     "SC-W034": Code("a mapped field is calculated and moves without a stamp", "set refresh: daily"),
+    "SC-W035": Code("a field of the CRM differs from the accepted schema", "look at it, then connector discover accepts it"),
+    "SC-W036": Code("a stage or pipeline of the CRM differs from the accepted schema", "look at it, then connector discover accepts it"),
     "SC-E050": Code("the CRM cannot be reached", "check base_url and the network; for the sandbox: connector sandbox up"),
     "SC-E051": Code("the CRM refuses the credential", "renew the credential, then connector check"),
     "SC-E052": Code("a scope or permission is missing", "grant the scope named"),
     "SC-E053": Code("the app is blocked or not installed", "approve the app in the CRM"),
     "SC-E055": Code("the API version is retired or unsupported", "set api_version"),
     "SC-E070": Code("the CRM did not answer properly after several tries", "run again later"),
-    "SC-E071": Code("rows stored do not match the CRM's own count", "connector sync --full", reserved="the guard that counts after a full pull"),
+    "SC-E071": Code("rows stored do not match the CRM's own count", "connector sync --full"),
+    "SC-W072": Code("the history of a deal does not end at its present value", "connector sync --full"),
     "SC-E073": Code("a request is too large for the CRM", "lower the batch or window"),
     "SC-E074": Code("no progress between pages", "report it with the run's log; nothing was lost"),
     "SC-E075": Code("a page cursor expired", "nothing: the window restarts by itself"),
@@ -273,6 +277,7 @@ CODES: dict[str, Code] = {
     "SC-E129": Code("the CRM refused a value", "see its message"),
     "SC-E130": Code("the value does not fit the CRM field (refused before sending)", "correct the field in the CRM to what mappings/README.md lists"),
     "SC-E153": Code("the connection's user may not see or edit a scorecard field", "assign the permission set KPI_Scorecard_Integration"),
+    "SC-W155": Code("a rule of the CRM may refuse scorecard values", "have its administrator leave the connector's fields out of the rule"),
     "SC-E154": Code("a scorecard field does not exist in the CRM", "provision it, or switch it off in the mapping"),
     "SC-E180": Code("the state database cannot be used", "connector check --offline"),
     "SC-E181": Code("another process holds the lease", "wait until it ends; a dead holder expires by itself"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 DENIED_EVERYWHERE = frozenset({
     "description", "nextstep", "hs_next_step", "hs_note_body", "hs_email_text", "hs_email_html", "hs_call_body", "hs_call_recording_url",
@@ -20,7 +21,11 @@ DENIED_ON_CONTACTS = frozenset({
     "fax", "birthdate", "mailingstreet", "mailingaddress", "mailingcity", "mailingpostalcode", "otherstreet", "otheraddress",
     "date_of_birth", "address", "city", "zip", "work_email", "hs_additional_emails", "hs_full_name_or_email",
 })  # fmt: skip
-DENIED_OBJECTS = frozenset({"note", "notes", "attachment", "contentversion", "contentdocument", "emailmessage", "communications"})
+DENIED_OBJECTS = frozenset({"note", "notes", "attachment", "contentversion", "contentdocument", "communications"})
+ALLOWED_ON_MESSAGES = frozenset({
+    "id", "relatedtoid", "messagedate", "incoming", "status", "createdbyid", "activityid", "isdeleted", "systemmodstamp",
+})  # fmt: skip
+"""All that may be asked of an EmailMessage: that it was sent, when, which way, about which deal. Everything else is denied."""
 CONTACT_OBJECTS = frozenset({"contact", "contacts", "lead", "leads"})
 
 PROTECTED_WORDS = ("patient", "mrn", "dob", "ssn", "diagnos", "icd", "insur", "member_id")
@@ -64,6 +69,8 @@ def denied(object: str, field: str, extra: Mapping[str, Collection[str]] | None 
         return True
     if object.casefold() in CONTACT_OBJECTS and name in DENIED_ON_CONTACTS:
         return True
+    if object.casefold() == "emailmessage" and name not in ALLOWED_ON_MESSAGES:
+        return True
     for owner, names in (extra or {}).items():
         if owner.casefold() == object.casefold() and name in {n.casefold() for n in names}:
             return True
@@ -76,6 +83,11 @@ def looks_protected(name: str, words: Iterable[str] = PROTECTED_WORDS) -> str | 
     >>> looks_protected("Patient_Count__c"), looks_protected("Incidence__c"), looks_protected("ICD10__c"), looks_protected("memberId")
     ('patient', None, 'icd', 'member_id')
     """
+    return _protected(name, tuple(words))
+
+
+@lru_cache(maxsize=8192)  # every run asks the same names of its mapping again
+def _protected(name: str, words: tuple[str, ...]) -> str | None:
     parts = [part.casefold() for part in _CAMEL.split(name) if part]
     joined = "_".join(parts)
     for word in words:

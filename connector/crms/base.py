@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
@@ -120,6 +121,8 @@ class StreamSpec:
 
     ``history``: fields whose versions are wanted; ``links``: objects whose associations are wanted;
     ``presence``: denied fields of which only *is it filled?* may be asked (answered as a boolean under that name).
+    ``refresh``: those of ``fields`` whose value may change without moving the record's stamp (formulas, roll-ups, calculated
+    properties): read again over open records once a day.
     """
 
     name: str  # opportunities, stage_history, contact_roles, tasks, events, calls, emails, meetings, accounts, contacts, owners
@@ -128,6 +131,7 @@ class StreamSpec:
     history: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
     presence: tuple[str, ...] = ()
+    refresh: tuple[str, ...] = ()
 
 
 Bookmark = Mapping[str, str]
@@ -185,13 +189,51 @@ class WriteResult:
     version: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many records the CRM itself says a stream has: ``live`` ones, and those in its bin where it can tell."""
+
+    live: int
+    deleted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the CRM's administrator that may refuse a write. ``field``: whose values it is about; ``text``: the rule as the CRM words it."""
+
+    field: str
+    text: str
+
+
+class RefreshTokens(Protocol):
+    """Where a refresh token that changes with each use survives a restart. One per connection."""
+
+    def exclusive(self) -> AbstractContextManager[None]:
+        """Hold this while refreshing: one refresher at a time, over all processes. Raises LeaseTaken."""
+        ...
+
+    def load(self) -> str | None:
+        """The newest token, None before the first refresh."""
+        ...
+
+    def save(self, token: str) -> None:
+        """Durable when it returns: called before the access token that came with it is used."""
+        ...
+
+
 @dataclass
 class Meter:
-    """Calls made through a connection since it was opened, and the CRM's own gauge where it shows one."""
+    """Calls made through a connection since it was opened, and the CRM's own gauge where it shows one.
+
+    ``elsewhere``: calls that the account's day has cost otherwise: earlier runs, other connections, other processes; None:
+    as the settings said when the connection was opened. ``pushing``: a push runs, whose own reads may use what is kept for it.
+    """
 
     calls: int = 0
     allocation_used: int | None = None
     allocation_max: int | None = None
+    elsewhere: int | None = None
+    pushing: bool = False
 
 
 class Crm(Protocol):
@@ -216,8 +258,24 @@ class Crm(Protocol):
         """Pipelines (record types) with the stages that are legal in each, inactive ones included."""
         ...
 
+    def rules(self, object: str) -> tuple[Rule, ...]:
+        """Rules that may refuse what the connector writes on the object, as far as the CRM lists any. Raises MissingScope."""
+        ...
+
     def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:
         """Pages of records changed in the window, deleted and merged ones included. The last page carries the final bookmark, even if empty."""
+        ...
+
+    def count(self, stream: StreamSpec) -> Count | None:
+        """How many records the stream has now, by the CRM's own counting; None where the CRM cannot count them."""
+        ...
+
+    def ids(self, stream: StreamSpec) -> Iterator[Sequence[str]]:
+        """The ids of every live record of the stream, in batches: what is not among them is gone for good."""
+        ...
+
+    def cost(self, stream: StreamSpec, records: int) -> int:
+        """Calls that reading so many changed records takes, beforehand and roughly; 0 records: what an idle read takes."""
         ...
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:

@@ -66,10 +66,10 @@ class TokenBucket:
 
 
 class DailyCap:
-    """The call budget of a day, by two measures: our own cap, and a share of the allocation that everybody shares.
+    """The call budget of a day, by two measures: our own cap, and the allocation that everybody shares.
 
-    ``used``: calls of today that the state remembers from earlier runs. Reads stop at ``stop_at_share`` of the org's
-    allocation, so that a push finds a reserve; writes stop where the allocation ends. The own cap holds for both.
+    ``used``: calls of today that the state remembers from earlier runs, until the meter knows better (``elsewhere``). Reads stop
+    at ``stop_at_share`` of either, so that a push finds a reserve; writes, and the reads that belong to a push, stop where it ends.
     """
 
     def __init__(self, meter: Meter, *, cap: int | None = None, used: int = 0, stop_at_share: float = 0.8) -> None:
@@ -80,12 +80,14 @@ class DailyCap:
 
     def check(self, *, writing: bool = False) -> None:
         """Call before each request. Raises BudgetReached (SC-E078) where the next one is not allowed."""
-        spent = self._used + self._meter.calls
-        if self._cap is not None and spent >= self._cap:
-            raise BudgetReached(f"{spent} calls made of the {self._cap} that limits.daily_calls allows a day")
-        used, maximum = self._meter.allocation_used, self._meter.allocation_max
+        meter = self._meter
+        share = 1.0 if writing or meter.pushing else self._share
+        spent = (self._used if meter.elsewhere is None else meter.elsewhere) + meter.calls
+        if self._cap is not None and spent >= (allowed := int(self._cap * share)):
+            kept = f"; {self._cap - allowed} are kept for write-back" if allowed < self._cap else ""
+            raise BudgetReached(f"{spent} calls made of the {self._cap} that limits.daily_calls allows a day{kept}")
+        used, maximum = meter.allocation_used, meter.allocation_max
         if used is None or not maximum:
             return
-        share = 1.0 if writing else self._share
         if used >= maximum * share:
             raise BudgetReached(f"the org has used {used} of its {maximum} calls; the connector stops at {share:.0%}")

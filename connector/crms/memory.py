@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from connector.clock import Clock, parse_instant
 from connector.crms.base import (
     Bookmark,
+    Count,
     Field,
     Link,
     Meter,
@@ -21,6 +22,7 @@ from connector.crms.base import (
     Page,
     Pipeline,
     Record,
+    Rule,
     StreamSpec,
     Update,
     Value,
@@ -32,12 +34,15 @@ from connector.crms.manifest import Manifest, managed, refuse_outside
 from connector.errors import ConnectorError, CrmConfigError
 
 Schema = Mapping[str, Mapping[str, Field]]
+AFTER = {"swept": "sweep_after", "refreshed": "refresh_after"}
+"""When a daily sweep was last done → the place where one that was interrupted goes on."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
     """``schema``: object → field name → Field. ``sweeps``: object → the field that names its parent, for sets that leave
-    no trace when a member goes (contact roles): they are read whole once a day, as the other CRMs do it."""
+    no trace when a member goes (contact roles): they are read whole once a day, as the other CRMs do it. ``sweep_every`` is
+    also how often the fields of ``StreamSpec.refresh`` are read again."""
 
     schema: Schema
     pipelines: tuple[Pipeline, ...] = ()
@@ -57,7 +62,7 @@ class MemorySettings:
 class Call:
     """One call that was made: what was asked of which object."""
 
-    verb: str  # check | discover | pipelines | read | fetch | write
+    verb: str  # check | discover | pipelines | read | count | ids | fetch | write
     object: str = ""
     fields: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
@@ -105,6 +110,10 @@ class MemoryCrm:
         row = self._rows[object_][id]
         row.stamp = self._clock.now()
         self._set(object_, row, values, by)
+
+    def recalculate(self, object_: str, id: str, values: Mapping[str, Value]) -> None:
+        """What a formula does when something elsewhere changes: the values move, the stamp and the history do not."""
+        self._rows[object_][id].values.update(values)
 
     def link(self, object_: str, id: str, to: str, other: str, *labels: str) -> None:
         """Associate two records, with labels. An association moves no stamp."""
@@ -164,14 +173,20 @@ class MemoryCrm:
         self._call(Call("pipelines"))
         return self._settings.pipelines
 
+    def rules(self, object: str) -> tuple[Rule, ...]:
+        """None: here every write that fits the schema is taken."""
+        self._schema(object)
+        return ()
+
     def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:
-        """See Crm.read. Bookmarks: ``through``; inside a window ``until``, ``from``, ``stamp``, ``id``; for sweeps ``swept``, ``sweep_after``."""
+        """See Crm.read. Bookmarks: ``through``; inside a window ``until``, ``from``, ``stamp``, ``id``; for sweeps ``swept``,
+        ``sweep_after``, and for those of ``refresh`` ``refreshed``, ``refresh_after``."""
         self._known(stream.object, (*stream.fields, *stream.history, *stream.presence))
         mark = dict(window.bookmark or {})
-        keep: dict[str, str] = {}
-        if stream.object in self._settings.sweeps:
-            keep = {name: mark[name] for name in ("swept", "sweep_after") if name in mark}
-            keep.setdefault("swept", window.until.isoformat())
+        sweeps = [done for done, wanted in (("swept", stream.object in self._settings.sweeps), ("refreshed", bool(stream.refresh))) if wanted]
+        keep = {name: mark[name] for done in sweeps for name in (done, AFTER[done]) if name in mark}
+        for done in sweeps:
+            keep.setdefault(done, window.until.isoformat())
         if "until" in mark:
             for page in self._window(stream, mark, keep):
                 yield page
@@ -180,8 +195,27 @@ class MemoryCrm:
         if "through" in mark:
             fresh["from"] = (parse_instant(mark["through"]) - self._settings.overlap).isoformat()
         yield from self._window(stream, fresh, keep)
-        if keep and ("sweep_after" in keep or window.until - parse_instant(keep["swept"]) >= self._settings.sweep_every):
-            yield from self._sweep(stream, window, {**self._through(window.until), **keep})
+        for done in sweeps:
+            if AFTER[done] in keep or window.until - parse_instant(keep[done]) >= self._settings.sweep_every:
+                yield from self._sweep(stream, window, done, {**self._through(window.until), **keep})
+                keep = {name: text for name, text in keep.items() if name != AFTER[done]} | {done: window.until.isoformat()}
+
+    def count(self, stream: StreamSpec) -> Count | None:
+        self._known(stream.object, ())
+        self._call(Call("count", stream.object))
+        gone = sum(row.deleted for row in self._rows[stream.object].values())
+        return Count(len(self._rows[stream.object]) - gone, gone)
+
+    def ids(self, stream: StreamSpec) -> Iterator[Sequence[str]]:
+        self._known(stream.object, ())
+        live = sorted(identity for identity, row in self._rows[stream.object].items() if not row.deleted)
+        for start in range(0, max(1, len(live)), self._settings.page_size):
+            self._call(Call("ids", stream.object))
+            yield tuple(live[start : start + self._settings.page_size])
+
+    def cost(self, stream: StreamSpec, records: int) -> int:
+        self._known(stream.object, ())
+        return max(1, -(-records // self._settings.page_size))
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
         self._known(object, fields)
@@ -237,16 +271,18 @@ class MemoryCrm:
             after = due[size - 1]
             yield Page(records, {"until": mark["until"], "stamp": after[0].isoformat(), "id": after[1], **keep})
 
-    def _sweep(self, stream: StreamSpec, window: Window, mark: dict[str, str]) -> Iterator[Page]:
-        parent = self._settings.sweeps[stream.object]
-        done = mark.pop("sweep_after", "")
-        parents = sorted(identity for identity in window.open_ids() if identity > done)
+    def _sweep(self, stream: StreamSpec, window: Window, done: str, mark: dict[str, str]) -> Iterator[Page]:
+        """All open deals once a day: their members (``swept``), or they themselves (``refreshed``)."""
+        parent = self._settings.sweeps.get(stream.object, "") if done == "swept" else ""
+        after = mark.pop(AFTER[done], "")
+        parents = sorted(identity for identity in window.open_ids() if identity > after)
         for start in range(0, len(parents), self._settings.page_size):
             chunk = parents[start : start + self._settings.page_size]
             self._call(Call("read", stream.object, stream.fields, tuple(chunk)))
-            rows = [row for row in self._rows[stream.object].values() if not row.deleted and row.values.get(parent) in chunk]
-            yield Page(tuple(_record(stream, row) for row in rows), {**mark, "sweep_after": chunk[-1]}, complete_for=tuple(chunk))
-        yield Page((), {**mark, "swept": window.until.isoformat()})
+            rows = [row for row in self._rows[stream.object].values() if not row.deleted and (row.values.get(parent) if parent else row.id) in chunk]
+            whole = tuple(chunk) if parent else ()
+            yield Page(tuple(_record(stream, row) for row in rows), {**mark, AFTER[done]: chunk[-1]}, complete_for=whole)
+        yield Page((), {**mark, done: window.until.isoformat()})
 
     def _written(self, updates: list[Update]) -> Iterator[WriteResult]:
         for start in range(0, len(updates), self._settings.write_batch):

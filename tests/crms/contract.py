@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol, get_args
@@ -28,6 +28,7 @@ class Bench(Protocol):
     denied: str  # a free text field that nobody may ask for
     unknown: str  # an id that no record has
     idle_calls: int  # the most that a read without any change may cost
+    calculated: str  # a field whose value changes although nobody saves the record
 
     def open(self) -> Crm:
         """A connection as a new process would open it. The bench closes it."""
@@ -43,6 +44,14 @@ class Bench(Protocol):
 
     def late(self, age: timedelta) -> str:
         """A deal that shows up now with a stamp that old, as a slow transaction leaves it."""
+        ...
+
+    def drift(self, id: str) -> None:
+        """Make the calculated field of a deal show another value from now on, or with the time that passes. No stamp moves."""
+        ...
+
+    def computed(self, id: str) -> Value:
+        """What the calculated field of a deal shows now, as a read gives it."""
         ...
 
     def edit(self, id: str, values: Mapping[str, Value]) -> None: ...
@@ -331,6 +340,71 @@ class CrmContract:
         with pytest.raises(CrmConfigError, match="no_such_field__c"):
             list(crm.read(stream, Window(None, crm.now())))
 
+    # -- what no stamp tells ---------------------------------------------------------------------------------------
+
+    def test_a_calculated_value_is_read_again_daily_although_no_stamp_moved(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        stream = replace(bench.deals, fields=(*bench.deals.fields, bench.calculated), refresh=(bench.calculated,))
+        held = Held()
+        held.pull(crm, stream)
+        first, version = bench.computed(filled[6]), held.records[filled[6]].version
+        assert held.records[filled[6]].values[bench.calculated] == first
+        bench.drift(filled[6])
+        bench.wait(90_000)
+        held.pull(crm, stream)
+        assert bench.computed(filled[6]) != first
+        assert held.records[filled[6]].values[bench.calculated] == bench.computed(filled[6])
+        assert held.records[filled[6]].version == version
+        assert held.values(bench.name) == bench.truth(bench.name)
+        bench.wait(3_600)
+        assert filled[6] not in {record.id for record in delivered(held.pull(crm, stream))}
+
+    def test_a_sweep_that_is_cut_is_finished_by_the_next_read(self, bench: Bench, filled: list[str]) -> None:
+        stream = replace(bench.deals, fields=(*bench.deals.fields, bench.calculated), refresh=(bench.calculated,))
+        crm, held = bench.open(), Held()
+        held.pull(crm, stream)
+        for id_ in filled:
+            bench.drift(id_)
+        bench.wait(90_000)
+        held.pull(crm, stream, pages=2)
+        crm.close()
+        crm = bench.open()
+        held.pull(crm, stream)
+        crm.close()
+        assert {id_: held.records[id_].values[bench.calculated] for id_ in filled} == {id_: bench.computed(id_) for id_ in filled}
+
+    # -- counting --------------------------------------------------------------------------------------------------
+
+    def test_the_crm_counts_its_records(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        bench.delete(filled[2])
+        bench.wait(3_600)
+        counted = crm.count(bench.deals)
+        assert counted is not None
+        assert counted.live == len(bench.truth(bench.name)) == MANY - 1
+        assert counted.deleted in (None, 1)
+
+    def test_ids_name_every_live_record_in_batches(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        bench.delete(filled[2])
+        bench.wait(3_600)
+        batches = [list(batch) for batch in crm.ids(bench.deals)]
+        assert sorted(id_ for batch in batches for id_ in batch) == sorted(bench.truth(bench.name))
+        assert filled[2] not in {id_ for batch in batches for id_ in batch}
+        assert len(batches) >= 2
+
+    def test_ids_of_nothing_are_none(self, crm: Crm, bench: Bench) -> None:
+        assert [id_ for batch in crm.ids(bench.deals) for id_ in batch] == []
+
+    def test_the_cost_is_told_beforehand_without_a_call_and_roughly_right(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        crm.now()
+        before = crm.meter.calls
+        told = [crm.cost(bench.deals, records) for records in (0, 1, MANY, 1_000, 10_000, 100_000)]
+        assert crm.meter.calls == before
+        assert told == sorted(told)
+        assert 1 <= told[0] <= bench.idle_calls + 2
+        held = Held()
+        held.pull(crm, bench.deals)
+        spent = crm.meter.calls - before
+        assert told[2] / 4 <= spent <= 4 * told[2] + 4
+
     # -- reading known records -------------------------------------------------------------------------------------
 
     def test_fetch_answers_by_the_id_asked_for(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
@@ -422,6 +496,8 @@ class CrmContract:
             lambda crm: crm.pipelines(),
             lambda crm: list(crm.read(bench.deals, window)),
             lambda crm: crm.fetch(bench.deals.object, ["x"], (bench.name,)),
+            lambda crm: crm.count(bench.deals),
+            lambda crm: list(crm.ids(bench.deals)),
         ]
         for attempt in attempts:
             crm = bench.unreachable()

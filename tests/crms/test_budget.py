@@ -87,9 +87,33 @@ def test_a_bucket_that_never_lets_anything_through_is_refused(rate: float, capac
 def test_the_own_cap_counts_earlier_runs() -> None:
     meter = Meter(calls=4)
     cap = DailyCap(meter, cap=10, used=5)
-    cap.check()
+    cap.check(writing=True)
     meter.calls = 5
     with pytest.raises(BudgetReached, match="10 calls made of the 10"):
+        cap.check(writing=True)
+
+
+def test_what_others_spend_meanwhile_counts() -> None:
+    meter = Meter(calls=1)
+    cap = DailyCap(meter, cap=10, used=8, stop_at_share=1.0)
+    cap.check()
+    meter.elsewhere = 9
+    with pytest.raises(BudgetReached, match="10 calls made of the 10"):
+        cap.check()
+    meter.elsewhere = 2  # a new day began, or an old quarter of an hour rolled out of it
+    cap.check()
+
+
+def test_of_the_own_cap_too_writes_keep_a_reserve() -> None:
+    meter = Meter(calls=8)
+    cap = DailyCap(meter, cap=10, stop_at_share=0.8)
+    with pytest.raises(BudgetReached, match=r"8 calls made of the 10 .*; 2 are kept for write-back"):
+        cap.check()
+    cap.check(writing=True)
+    meter.pushing = True  # a push reads again what it is about to write
+    cap.check()
+    meter.calls = 10
+    with pytest.raises(BudgetReached):
         cap.check()
 
 

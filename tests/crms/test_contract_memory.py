@@ -17,7 +17,14 @@ START = datetime(2026, 11, 20, 18, tzinfo=UTC)
 TEXT = Field("", "", "text", writable=True)
 SCHEMA = {
     "deals": fields_of(
-        name=TEXT, stage=TEXT, note=TEXT, territory=TEXT, kpi_reason=TEXT, kpi_gates=TEXT, kpi_code=Field("", "", "text", writable=True, length=5)
+        name=TEXT,
+        stage=TEXT,
+        note=TEXT,
+        territory=TEXT,
+        kpi_reason=TEXT,
+        kpi_gates=TEXT,
+        kpi_code=Field("", "", "text", writable=True, length=5),
+        score=Field("", "", "number", writable=False, calculated=True),
     ),
     "roles": fields_of(deal=TEXT, contact=TEXT),
 }
@@ -31,6 +38,7 @@ class MemoryBench:
     bad: tuple[str, Value] = ("kpi_code", "much too long")
     foreign, denied, unknown = "territory", "note", "deals-999999"
     idle_calls = 1
+    calculated = "score"
 
     def __init__(self) -> None:
         self.clock = FixedClock(START)
@@ -50,6 +58,12 @@ class MemoryBench:
 
     def late(self, age: timedelta) -> str:
         return self.crm.put("deals", {"name": "late"}, at=self.clock.now() - age)
+
+    def drift(self, id: str) -> None:
+        self.crm.recalculate("deals", id, {"score": 7})
+
+    def computed(self, id: str) -> Value:
+        return self.crm.holds("deals", id).get("score")
 
     def edit(self, id: str, values: Mapping[str, Value]) -> None:
         self.crm.edit("deals", id, values)
