@@ -1,4 +1,4 @@
-"""Salesforce: REST reads with keyset windows, collections writes, describe and picklists. Nothing here is known outside."""
+"""Salesforce: reads by keyset windows or Bulk jobs, collections writes, describe and picklists. Nothing here is known outside."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connector.clock import Clock
-from connector.crms.base import Field, Meter, OrgInfo, Page, Pipeline, Record, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.manifest import Manifest, managed
 from connector.crms.salesforce import schema
 from connector.crms.salesforce.rest import Reader
@@ -44,8 +44,21 @@ class SalesforceCrm:
     def pipelines(self) -> tuple[Pipeline, ...]:
         return schema.pipelines(self._client)
 
+    def rules(self, object: str) -> tuple[Rule, ...]:
+        """None: an org tells its validation rules to administrators only, and what one of them refuses is named by the write."""
+        return ()
+
     def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:
         return self._reader.read(stream, window)
+
+    def count(self, stream: StreamSpec) -> Count | None:
+        return self._reader.count(stream)
+
+    def ids(self, stream: StreamSpec) -> Iterator[Sequence[str]]:
+        return self._reader.ids(stream)
+
+    def cost(self, stream: StreamSpec, records: int) -> int:
+        return self._reader.cost(stream, records)
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
         return self._reader.fetch(object, ids, fields)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 import orjson
+import requests
 
 from connector.errors import (
     AuthenticationError,
@@ -27,6 +28,9 @@ SHRINK = frozenset({"QUERY_TIMEOUT", "QUERY_TOO_COMPLICATED", "OPERATION_TOO_LAR
 BACK_OFF = frozenset({"SERVER_UNAVAILABLE", "UNKNOWN_EXCEPTION", "ConcurrentPerOrgLongTxn"})
 NO_RIGHT = frozenset({"INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY", "OPERATION_NOT_ALLOWED"})
 SWITCHED_OFF = frozenset({"API_DISABLED_FOR_ORG", "API_CURRENTLY_DISABLED", "OAUTH_APP_BLOCKED", "FUNCTIONALITY_NOT_ENABLED"})
+ELSEWHERE = frozenset({"URL_NOT_RESET"})  # a request sent to the login host instead of the org's own
+REFUSED = frozenset({300, 405, 409, 412, 415})  # statuses that say what is wrong even without a body, and stay wrong
+PASSING = frozenset({420, 429, 500, 502, 503, 504})  # statuses of the moment, whatever the body calls them
 GONE = frozenset({"ENTITY_IS_DELETED", "INVALID_CROSS_REFERENCE_KEY", "MALFORMED_ID", "NOT_FOUND"})
 GOVERNOR = re.compile(r"Too many (SOQL|DML|query)|CPU time|System\.LimitException", re.IGNORECASE)
 DEAD_LETTERS = {
@@ -106,7 +110,11 @@ def classify(status: int, body: object) -> ConnectorError:
         return CrmConfigError(said, code="SC-E055")
     if code == "INVALID_FIELD_FOR_INSERT_UPDATE":
         return CrmConfigError(said, code="SC-E153")
-    if status >= 500:
+    if code in ELSEWHERE:
+        return CrmConfigError(said, code="SC-E050", next_step="set base_url to the org's My Domain address")
+    if status in (414, 431):
+        return UrlTooLong(said)
+    if status in PASSING or status >= 500:
         return Transient(said)
     return CrmConfigError(said)
 
@@ -121,27 +129,56 @@ def _by_status(status: int) -> ConnectorError:
         return CrmConfigError("HTTP 410", code="SC-E055")
     if status == 404:
         return CrmConfigError("HTTP 404: no such address")
-    if 300 <= status < 400:
+    if status in REFUSED:
+        return CrmConfigError(f"HTTP {status}")
+    if 300 < status < 400:
         return CrmConfigError(f"HTTP {status}: redirects are not followed", code="SC-E050")
     return Transient(f"HTTP {status} without a readable body")
 
 
+def network(error: requests.RequestException) -> ConnectorError:
+    """A failure below HTTP. Its own text holds the address with the query, so only its kind goes on."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return CrmConfigError("the server's certificate cannot be verified", code="SC-E050")
+    if isinstance(error, requests.TooManyRedirects):
+        return CrmConfigError("the server redirects; redirects are not followed", code="SC-E050")
+    kind = type(error).__name__
+    if isinstance(error, requests.Timeout):
+        return Transient(f"no answer in time ({kind})")
+    if isinstance(error, requests.ConnectionError):
+        return Transient(f"the CRM cannot be reached ({kind})", code="SC-E050")
+    return Transient(f"the answer broke off ({kind})")
+
+
 GRANTS = (
     ("approved this consumer", "pre-authorise the permission set in the External Client App"),
-    ("not supported on this domain", "set base_url to the My Domain host"),
-    ("audience", "check whether the connection is a sandbox or production org (audience)"),
-    ("assertion", "check the certificate of the app, the private key and the machine's clock"),
-    ("user", "check the user name of the connection and that the user is active"),
-    ("expired", "give consent again"),
+    ("not supported on this domain", "set base_url to the org's My Domain address: client credentials are refused on login and test"),
+    ("audience", "set audience: login for production, test for a sandbox org"),
+    ("assertion", "check private_key against the certificate of the app, client_id, and the machine's clock"),
+    ("refresh token", "give consent again and set refresh_token to the new token"),
+    ("user", "check username: the user must exist and be active"),
+    ("expired", "give consent again and set refresh_token to the new token"),
+    ("invalid_client_id", "check client_id: the consumer key of the External Client App"),
     ("client", "check client_id and client_secret"),
+    ("unsupported_grant_type", "allow the connection's flow in the External Client App, or set another flow"),
+    ("grant type", "allow the connection's flow in the External Client App, or set another flow"),
 )
+STUMBLES = frozenset({"server_error", "temporarily_unavailable", "unknown_error", "SERVER_UNAVAILABLE"})
+BY_FLOW = {
+    "client-credentials": "check base_url, client_id, client_secret, and that the app names a user to run as",
+    "jwt": "check client_id, username, private_key and audience",
+    "refresh-token": "check client_id and refresh_token",
+}
 
 
-def refused_grant(error: object, description: object) -> ConnectorError:
-    """A refused token request. An answer that is no refusal (a status where the error's name belongs) is worth another try."""
-    if not isinstance(error, str) or error in ("server_error", "temporarily_unavailable", "unknown_error", "SERVER_UNAVAILABLE"):
+def refused_grant(error: object, description: object, flow: str = "") -> ConnectorError:
+    """A refused token request, with the setting to change as its next step.
+
+    An answer that is no refusal (a status where the error's name belongs) is worth another try.
+    """
+    if not isinstance(error, str) or error in STUMBLES:
         return Transient(f"the token endpoint did not answer properly ({error})")
     text = clean(str(description or ""))
-    step = next((step for part, step in GRANTS if part in text.lower() or part in error.lower()), None)
+    step = next((step for part, step in GRANTS if part in text.lower() or part in error.lower()), BY_FLOW.get(flow))
     code = "SC-E053" if "admin" in text.lower() or "blocked" in text.lower() else "SC-E051"
     return AuthenticationError(f"{error}: {text}" if text else error, code=code, next_step=step)

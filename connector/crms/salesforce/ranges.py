@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from connector.clock import parse_instant
 from connector.crms.salesforce import soql
@@ -29,6 +30,21 @@ class Range:
         elif self.low:
             parts.append(f"{key} >= {soql.literal(self.low)}")
         return " AND ".join([*parts, f"{key} <= {soql.literal(self.high)}"])
+
+    @staticmethod
+    def of_page(keys: Sequence[tuple[datetime, str]], key: str) -> str:
+        """The condition that holds for the records of a page, without the others of the same seconds. ``keys``: in the org's order.
+
+        Which id comes before which is the org's affair: the ends of the page are taken as they stand in its answer.
+        """
+        (first, first_id), (last, last_id) = keys[0], keys[-1]
+        if any(one[0] > other[0] for one, other in pairwise(keys)):  # a record saved meanwhile stands out of order
+            return Range(min(keys)[0], max(keys)[0]).where(key)
+        low, high = soql.literal(first), soql.literal(last)
+        return (
+            f"(({key} > {low}) OR ({key} = {low} AND Id >= {soql.literal(first_id)})) AND "
+            f"(({key} < {high}) OR ({key} = {high} AND Id <= {soql.literal(last_id)}))"
+        )
 
     @property
     def end(self) -> datetime:
@@ -66,23 +82,38 @@ class Range:
 
 @dataclass
 class Progress:
-    """What one read has already seen: a page that brings nothing new stops it instead of letting it loop."""
+    """What one read has already seen: a page that brings nothing new stops it instead of letting it loop.
+
+    ``again``: how many records a query that had to be asked anew may bring a second time.
+    """
 
     stamp: datetime | None = None
     ids: set[str] = field(default_factory=set)
     edited: set[str] = field(default_factory=set)
+    again: int = 0
 
-    def note(self, keys: Sequence[tuple[datetime, str]], end: datetime) -> None:
-        """Records stamped at the window's end or later may stand out of order: they are told apart by id alone. Raises NoProgress."""
+    def restart(self) -> None:
+        """The query is asked anew: records of the window's end come once more, since nothing goes on from them."""
+        self.again = len(self.edited)
+
+    def note(self, keys: Sequence[tuple[datetime, str]], end: datetime) -> bool:
+        """Whether a page brings something new. Raises NoProgress where nothing excuses that it does not.
+
+        Records stamped at the window's end or later may stand out of order: they are told apart by id alone.
+        """
         late = {i for at, i in keys if at >= end} - self.edited
         fresh = [(at, i) for at, i in keys if at < end and self._new(at, i)]
-        if keys and not fresh and not late:
-            raise NoProgress("a page brought no record that the page before had not brought")
+        if not fresh and not late:
+            if len(keys) > self.again:
+                raise NoProgress("a page brought no record that the page before had not brought")
+            self.again -= len(keys)
+            return False
         self.edited |= late
         for at, i in fresh:
             if self.stamp is None or at > self.stamp:
                 self.stamp, self.ids = at, set()
             self.ids.add(i)
+        return True
 
     def _new(self, at: datetime, identity: str) -> bool:
         return self.stamp is None or at > self.stamp or (at == self.stamp and identity not in self.ids)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field as default
 from typing import Any
 
 from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Stage
+from connector.crms.retry import ATTEMPTS
 from connector.crms.salesforce import soql
 from connector.crms.salesforce.transport import Client
-from connector.errors import AuthenticationError, CrmConfigError
+from connector.errors import AuthenticationError, CrmConfigError, CursorExpired, TooLarge, Transient
 
 MASTER = "012000000000000AAA"
 TYPES: dict[str, FieldType] = {
@@ -37,10 +39,14 @@ REPLICATION_KEYS = ("SystemModstamp", "LastModifiedDate", "CreatedDate", "LoginT
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """One object as the connection's user sees it. ``key``: the stamp that reads follow, the first filterable one of the ladder."""
+    """One object as the connection's user sees it. ``key``: the stamp that reads follow, the first filterable one of the ladder.
+
+    ``parents``: relationship (lower case) → the object it leads to, where that is one object only.
+    """
 
     fields: Mapping[str, Field]
     key: str | None
+    parents: Mapping[str, str] = default(default_factory=dict)
     last_modified: str | None = None
 
     def has(self, field: str) -> bool:
@@ -62,7 +68,12 @@ class Schema:
         """The description as of now; an unchanged one costs a 304. Raises CrmConfigError for an unknown object."""
         held = self._known.get(object_)
         headers = {"If-Modified-Since": held.last_modified} if held and held.last_modified else None
-        answer, last_modified = self._client.conditional(f"sobjects/{soql.name(object_)}/describe", headers)
+        try:
+            answer, last_modified = self._client.conditional(f"sobjects/{soql.name(object_)}/describe", headers)
+        except CrmConfigError as error:
+            if not error.message.startswith(("NOT_FOUND", "HTTP 404", "INVALID_TYPE")):
+                raise
+            raise CrmConfigError(f"{object_}: no such object, or the connection's user may not see it") from None
         if answer is None and held:
             return held
         if not isinstance(answer, dict) or "fields" not in answer:
@@ -72,6 +83,11 @@ class Schema:
         self._known[object_] = Description(
             fields={f["name"]: field_of(f) for f in described},
             key=next((key for key in REPLICATION_KEYS if key in filterable), None),
+            parents={
+                f["relationshipName"].lower(): f["referenceTo"][0]
+                for f in described
+                if f.get("relationshipName") and len(f.get("referenceTo") or ()) == 1
+            },
             last_modified=last_modified,
         )
         return self._known[object_]
@@ -129,15 +145,15 @@ def org_info(client: Client) -> OrgInfo:
 
     ``currency`` is empty where the org tells neither a corporate nor a default currency.
     """
-    versions = {entry["version"] for entry in client.get("/services/data")}
+    versions = {entry["version"] for entry in client.get("/services/data", holds=_lists_versions)}
     if client.settings.api_version not in versions:
         raise CrmConfigError(f"the org does not offer API version {client.settings.api_version}", code="SC-E055")
     rows = _rows(client, ORGANIZATION)
     if not rows:
         raise AuthenticationError("the connection's user may not see its own organization", code="SC-E052")
     org = rows[0]
-    user = client.get("/services/oauth2/userinfo")
-    daily = (client.get("limits") or {}).get("DailyApiRequests") or {}
+    user = client.get("/services/oauth2/userinfo", holds=lambda answer: isinstance(answer, dict) and "user_id" in answer)
+    daily = client.get("limits", holds=lambda answer: isinstance(answer, dict)).get("DailyApiRequests") or {}
     most, left = daily.get("Max"), daily.get("Remaining")
     return OrgInfo(
         org_id=soql.to18(org["Id"]),
@@ -153,6 +169,10 @@ def org_info(client: Client) -> OrgInfo:
     )
 
 
+def _lists_versions(answer: Any) -> bool:
+    return isinstance(answer, list) and all(isinstance(entry, dict) and "version" in entry for entry in answer)
+
+
 def _currency(client: Client) -> str:
     """An org without several currencies has no CurrencyType at all, one with them may hide its default."""
     for query, field in ((CORPORATE_CURRENCY, "IsoCode"), (OWN_CURRENCY, "DefaultCurrencyIsoCode")):
@@ -166,13 +186,25 @@ def _currency(client: Client) -> str:
 
 
 def _rows(client: Client, query: str) -> list[dict[str, Any]]:
-    """All rows of a dictionary query, page by page."""
-    answer = client.get("query", params={"q": query})
-    rows = list(answer["records"])
-    while not answer["done"]:
-        answer = client.get(answer["nextRecordsUrl"], session=client.session)
-        rows += answer["records"]
-    return rows
+    """All rows of a dictionary query, page by page. A lost cursor starts it again; what is too much is asked in the smallest pages."""
+    headers = None
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            answer = client.page("query", params={"q": query}, headers=headers)
+            session = client.session
+            rows = list(answer["records"])
+            while not answer["done"]:
+                answer = client.page(answer["nextRecordsUrl"], headers=headers, session=session)
+                rows += answer["records"]
+        except CursorExpired:
+            continue
+        except TooLarge:
+            if attempt == ATTEMPTS:
+                raise
+            headers = {"Sforce-Query-Options": "batchSize=200"}
+            continue
+        return rows
+    raise Transient(f"the org lost the page cursor {ATTEMPTS} times")
 
 
 def _stage(row: Mapping[str, Any]) -> Stage:

@@ -9,9 +9,10 @@ from datetime import timedelta
 from typing import Literal
 from urllib.parse import urlsplit
 
+from connector.crms.base import RefreshTokens
 from connector.errors import SettingsError
 
-Flow = Literal["sandbox", "client-credentials", "jwt"]
+Flow = Literal["sandbox", "client-credentials", "jwt", "refresh-token"]
 OLDEST_VERSION = 60.0
 VENDOR_DOMAINS = (".salesforce.com", ".force.com", ".salesforce.mil")
 
@@ -21,8 +22,11 @@ class SalesforceSettings:
     """One connection. ``base_url``: the org's My Domain address, or a loopback address for the sandbox.
 
     Flows: ``client-credentials`` needs client_id and client_secret; ``jwt`` needs client_id, username and private_key
-    (PEM text); ``sandbox`` needs nothing and is allowed on loopback only. ``audience``: login (production) or test;
-    None takes it from the address. ``used_today``: calls that earlier runs of the day made.
+    (PEM text); ``refresh-token`` needs client_id and refresh_token, the first one (the newest is what ``refresh_tokens`` keeps;
+    client_secret where the app wants it); ``sandbox`` needs nothing and is allowed on loopback only.
+    ``audience``: login (production) or test; None takes it from the address. ``used_today``: calls that earlier runs of the day made.
+    ``bulk_above``: rows of a window from which on it is read by a Bulk job (None: never); they are counted only for a first load or
+    a window of ``count_from`` or longer. ``bulk_page``: rows committed together. ``bulk_wait``: how long a run waits for a job.
     Raises SettingsError: SC-E014 plain http to a host that is not loopback, SC-E011 a part of the flow is missing, SC-E010 otherwise.
     """
 
@@ -32,10 +36,16 @@ class SalesforceSettings:
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     private_key: str | None = field(default=None, repr=False)
+    refresh_token: str | None = field(default=None, repr=False)
+    refresh_tokens: RefreshTokens | None = field(default=None, repr=False)
     username: str | None = None
     audience: Literal["login", "test"] | None = None
     ca_bundle: str | None = None
     page_size: int = 2_000
+    bulk_above: int | None = 20_000
+    bulk_page: int = 10_000
+    bulk_wait: timedelta = timedelta(hours=1)
+    count_from: timedelta = timedelta(days=2)
     write_batch: int = 200
     daily_calls: int | None = None
     used_today: int = 0
@@ -56,6 +66,8 @@ class SalesforceSettings:
             raise SettingsError(f"api_version {self.api_version!r}: {OLDEST_VERSION} or later is needed", code="SC-E055")
         if not 200 <= self.page_size <= 2_000:
             raise SettingsError("page_size: Salesforce takes 200 to 2,000")
+        if self.bulk_page < 1 or (self.bulk_above is not None and self.bulk_above < 0):
+            raise SettingsError("bulk_above and bulk_page: a number of rows is needed")
         if not 1 <= self.write_batch <= 200:
             raise SettingsError("limits.write_batch: Salesforce takes 1 to 200")
         self._check_flow()
@@ -68,9 +80,10 @@ class SalesforceSettings:
         wanted = {
             "client-credentials": ("client_id", "client_secret"),
             "jwt": ("client_id", "username", "private_key"),
+            "refresh-token": ("client_id", "refresh_token"),
         }
         if self.flow not in wanted:
-            raise SettingsError(f"flow {self.flow!r} is not known; known: client-credentials, jwt, sandbox")
+            raise SettingsError(f"flow {self.flow!r} is not known; known: client-credentials, jwt, refresh-token, sandbox")
         missing = [name for name in wanted[self.flow] if not getattr(self, name)]
         if missing:
             raise SettingsError(f'flow = "{self.flow}" needs {" and ".join(missing)}', code="SC-E011")

@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from connector.clock import parse_instant
-from connector.crms.base import Record, StreamSpec, Value
+from connector.crms.base import Record, StreamSpec, Value, Version
 from connector.crms.salesforce import soql
 from connector.crms.salesforce.schema import Description
 from connector.errors import CrmConfigError, TooLarge
 
 Row = Mapping[str, Any]
+Versions = Callable[[Sequence[str]], Mapping[str, str]]
 
 
 class Shape:
     """The columns of one stream, in one part or, where an address would be too long, in several."""
 
-    def __init__(self, stream: StreamSpec, described: Description) -> None:
+    def __init__(self, stream: StreamSpec, described: Description, known_versions: Versions = lambda ids: {}) -> None:
         if described.key is None:
             raise CrmConfigError(f"{stream.object} has no stamp that can be filtered; it cannot be read incrementally")
         self.object = soql.name(stream.object)
         self.key = described.key
         self.presence = stream.presence
+        self.history = stream.history
+        self.references = frozenset(name for name in stream.history if described.has(name) and described.fields[name].type == "reference")
+        self.known_versions = known_versions
         self._asked = stream.fields
-        for asked in (*stream.fields, *stream.presence):
+        for asked in (*stream.fields, *stream.presence, *stream.history):
             if "." not in soql.name(asked) and not described.has(asked):
                 raise CrmConfigError(f"No such column '{asked}' on {stream.object}, as the connection's user sees it")
         own = ["Id", self.key, *(name for name in ("IsDeleted", "MasterRecordId") if described.has(name))]
@@ -35,6 +39,11 @@ class Shape:
     @property
     def columns(self) -> tuple[str, ...]:
         return self._parts[0]
+
+    @property
+    def whole(self) -> tuple[str, ...]:
+        """Every column, for a request that no length limits."""
+        return (*self._own, *(f for f in self._asked if f not in self._own))
 
     @property
     def others(self) -> tuple[tuple[str, ...], ...]:
@@ -55,7 +64,7 @@ class Shape:
     def key_of(self, row: Row) -> tuple[datetime, str]:
         return parse_instant(row[self.key]), row["Id"]
 
-    def record(self, row: Row, filled: Mapping[str, bool]) -> Record:
+    def record(self, row: Row, filled: Mapping[str, bool], history: Mapping[str, tuple[Version, ...]] | None = None) -> Record:
         values: dict[str, Value] = {name_: value_of(row, name_) for name_ in self._asked}
         master = row.get("MasterRecordId")
         return Record(
@@ -65,13 +74,17 @@ class Shape:
             modified_at=parse_instant(row[self.key]),
             deleted=bool(row.get("IsDeleted", False)),
             merged_into=soql.to18(master) if master else None,
+            history=history or {},
         )
 
 
 def value_of(row: Row, name_: str) -> Value:
-    """The value under a mapped name; None under a parent that is null. Raises CrmConfigError if the answer leaves it out."""
+    """The value under a mapped name; None under a parent that is null. Raises CrmConfigError if the answer leaves it out.
+
+    Rows of REST hold a parent's fields inside the parent, those of a Bulk job under the dotted name.
+    """
     here: Any = row
-    for part in name_.split("."):
+    for part in [name_] if name_ in row else name_.split("."):
         if here is None:
             return None
         actual = part if part in here else next((key for key in here if key.lower() == part.lower()), None)

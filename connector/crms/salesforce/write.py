@@ -104,7 +104,7 @@ class Writer:
         records = [{"attributes": {"type": soql.name(u.object)}, "id": u.id, **u.values} for u in batch]
         body = orjson.dumps({"allOrNone": False, "records": records})
         answer = self._client.json("PATCH", "composite/sobjects", writing=True, data=body)
-        if not isinstance(answer, list) or len(answer) != len(batch):
+        if not isinstance(answer, list) or len(answer) != len(batch) or not all(isinstance(row, dict) for row in answer):
             raise Transient(f"{len(batch)} updates were sent and not answered one by one")
         return [(update, _problem(update, row)) for update, row in zip(batch, answer, strict=True)]
 

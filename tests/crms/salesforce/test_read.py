@@ -12,7 +12,7 @@ import pytest
 
 from connector.clock import FixedClock
 from connector.crms.base import StreamSpec, Window
-from connector.crms.salesforce import SalesforceCrm, SalesforceSettings, rest, soql
+from connector.crms.salesforce import SalesforceCrm, SalesforceSettings, lookup, soql
 from connector.errors import CrmConfigError, NoProgress, TooLarge
 from tests.crms.contract import MANY, Held, delivered
 from tests.crms.salesforce.bench import MANIFEST, START, SalesforceBench
@@ -39,6 +39,12 @@ def crm(bench: SalesforceBench) -> SalesforceCrm:
     return bench.open()
 
 
+@pytest.fixture
+def plain(bench: SalesforceBench) -> SalesforceCrm:
+    """A connection that reads by REST alone and counts nothing beforehand."""
+    return bench.open(bulk_above=None)
+
+
 def filled(bench: SalesforceBench) -> list[str]:
     ids = bench.create(MANY)
     bench.wait(3_600)
@@ -52,11 +58,12 @@ def error(code: str, status: int = 400) -> tuple[int, object]:
 # -- calls ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_full_read_costs_one_call_a_page(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+def test_a_full_read_costs_one_call_a_page_and_one_to_count(bench: SalesforceBench, crm: SalesforceCrm) -> None:
     filled(bench)
     Held().pull(crm, bench.deals)
     found = [re.sub(r"0r8\w+", "0r8", path) for path in bench.paths()]
-    assert found == ["POST token", "GET data", "GET describe", "GET queryAll", "GET 0r8-10", "GET 0r8-20"]
+    assert found == ["POST token", "GET data", "GET describe", "GET queryAll", "GET queryAll", "GET 0r8-10", "GET 0r8-20"]
+    assert "SELECT COUNT() FROM Opportunity WHERE SystemModstamp <= " in bench.server.asked[3]
 
 
 def test_an_idle_stream_costs_one_call(bench: SalesforceBench, crm: SalesforceCrm) -> None:
@@ -153,10 +160,10 @@ def test_a_merge_loser_is_a_tombstone_that_names_its_master(bench: SalesforceBen
 
 
 @pytest.mark.fault
-def test_a_session_that_ends_between_pages_restarts_from_the_keyset(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+def test_a_session_that_ends_between_pages_restarts_from_the_keyset(bench: SalesforceBench, plain: SalesforceCrm) -> None:
     filled(bench)
     held = Held()
-    for page in crm.read(bench.deals, Window(None, crm.now())):
+    for page in plain.read(bench.deals, Window(None, plain.now())):
         held.take(page)
         bench.org.expire_sessions()
     assert [len(page.records) for page in held.pages] == [10, 10, 3]
@@ -167,23 +174,23 @@ def test_a_session_that_ends_between_pages_restarts_from_the_keyset(bench: Sales
 
 
 @pytest.mark.fault
-def test_a_lost_locator_restarts_from_the_keyset(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+def test_a_lost_locator_restarts_from_the_keyset(bench: SalesforceBench, plain: SalesforceCrm) -> None:
     filled(bench)
     bench.server.recorder.intercept = lambda line: error("INVALID_QUERY_LOCATOR") if "/query/" in line else None
     held = Held()
-    held.pull(crm, bench.deals)
+    held.pull(plain, bench.deals)
     assert sorted(record.id for record in delivered(held.pages)) == sorted(held.alive())
     assert len(held.alive()) == MANY
     assert bench.paths().count("GET queryAll") == 3
 
 
 @pytest.mark.fault
-def test_a_deal_saved_while_its_page_is_read_is_no_place_to_go_on_from(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+def test_a_deal_saved_while_its_page_is_read_is_no_place_to_go_on_from(bench: SalesforceBench, plain: SalesforceCrm) -> None:
     """The last row of the first page shows a stamp of after the window; the locator is then lost."""
     ids = filled(bench)
-    window = Window(None, crm.now())
+    window = Window(None, plain.now())
     bench.server.recorder.intercept = lambda line: error("INVALID_QUERY_LOCATOR") if "/query/" in line else None
-    original = crm._client.get
+    original = plain._client.get
 
     def late(path: str, **more: object) -> object:
         answer = original(path, **more)  # type: ignore[arg-type]
@@ -191,16 +198,16 @@ def test_a_deal_saved_while_its_page_is_read_is_no_place_to_go_on_from(bench: Sa
             answer["records"][-1]["SystemModstamp"] = "2026-11-20T19:00:30.000+0000"
         return answer
 
-    crm._client.get = late  # type: ignore[method-assign]
+    plain._client.get = late  # type: ignore[method-assign]
     held = Held()
-    for page in crm.read(bench.deals, window):
+    for page in plain.read(bench.deals, window):
         held.take(page)
     assert set(held.alive()) == set(ids)
     assert held.pages[0].bookmark["id"] == ids[8]
 
 
 @pytest.mark.fault
-def test_a_window_that_is_too_much_is_halved(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+def test_a_window_that_is_too_much_is_halved(bench: SalesforceBench, plain: SalesforceCrm) -> None:
     for _ in range(6):
         bench.create(4)
         bench.wait(86_400)
@@ -215,7 +222,7 @@ def test_a_window_that_is_too_much_is_halved(bench: SalesforceBench, crm: Salesf
 
     bench.server.recorder.intercept = impatient
     held = Held()
-    pages = held.pull(crm, bench.deals)
+    pages = held.pull(plain, bench.deals)
     assert len(held.alive()) == 24
     assert held.values("Name") == bench.truth("Name")
     assert len(delivered(pages)) == 24
@@ -237,8 +244,8 @@ def test_a_window_halved_and_cut_loses_nothing(bench: SalesforceBench) -> None:
     bench.server.recorder.intercept = impatient
     for cut in (1, 2, 3, 4):
         held = Held()
-        held.pull(bench.open(), bench.deals, pages=cut)
-        held.pull(bench.open(), bench.deals)
+        held.pull(bench.open(bulk_above=None), bench.deals, pages=cut)
+        held.pull(bench.open(bulk_above=None), bench.deals)
         assert held.values("Name") == bench.truth("Name"), cut
         assert len(delivered(held.pages)) == 24, cut
 
@@ -298,7 +305,7 @@ NAMES = StreamSpec("opportunities", "Opportunity", ("Name",))
 @pytest.mark.fault
 def test_an_org_that_serves_the_same_for_ever_stops_the_read(pages: tuple[Answer, ...]) -> None:
     with serving(canned(*pages)) as server:
-        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox"), FixedClock(START), MANIFEST)
+        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox", bulk_above=None), FixedClock(START), MANIFEST)
         with pytest.raises(NoProgress) as caught:
             list(crm.read(NAMES, Window(None, crm.now())))
         assert caught.value.code == "SC-E074"
@@ -312,7 +319,7 @@ def test_done_ends_a_read_whatever_address_follows_and_an_empty_page_does_not() 
     last.body["nextRecordsUrl"] = NEXT + "9"
     pages = (page((A, OLDER), following="/services/data/v68.0/query/x-1"), page(following="/services/data/v68.0/query/x-2"), last)
     with serving(canned(*pages)) as server:
-        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox"), FixedClock(START), MANIFEST)
+        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox", bulk_above=None), FixedClock(START), MANIFEST)
         found = list(crm.read(NAMES, Window(None, crm.now())))
         crm.close()
     assert [[record.id for record in p.records] for p in found] == [[A], [C]]
@@ -321,7 +328,7 @@ def test_done_ends_a_read_whatever_address_follows_and_an_empty_page_does_not() 
 
 def test_ids_of_fifteen_characters_become_eighteen() -> None:
     with serving(canned(page(("006D000000AbCdE", OLD), following=None))) as server:
-        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox"), FixedClock(START), MANIFEST)
+        crm = SalesforceCrm(SalesforceSettings(server.url, flow="sandbox", bulk_above=None), FixedClock(START), MANIFEST)
         [found] = crm.read(NAMES, Window(None, crm.now()))
         crm.close()
     assert found.records[0].id == soql.to18("006D000000AbCdE")
@@ -570,4 +577,4 @@ def test_values_are_quoted() -> None:
 
 
 def test_the_module_of_reads_keeps_its_limits() -> None:
-    assert (soql.IN_LIST, rest.RETRIEVE) == (300, 2_000)
+    assert (soql.IN_LIST, lookup.RETRIEVE) == (300, 2_000)

@@ -80,6 +80,22 @@ def test_pipelines_are_record_types_with_their_own_stages(bench: SalesforceBench
     assert (capital["Closed Won"].won, capital["Closed Won"].probability) == (True, 1.0)
 
 
+@pytest.mark.fault
+def test_a_dictionary_whose_cursor_is_lost_is_read_again(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+    whole = crm.pipelines()
+    lost: list[str] = []
+
+    def lose(line: str) -> tuple[int, object] | None:
+        if "/query/0r8" in line and len(lost) < 2:
+            lost.append(line)
+            return 400, [{"errorCode": "INVALID_QUERY_LOCATOR", "message": "invalid query locator"}]
+        return None
+
+    bench.server.recorder.intercept = lose
+    assert crm.pipelines() == whole
+    assert len(lost) == 2
+
+
 def test_inactive_stages_are_listed_as_inactive(bench: SalesforceBench, crm: SalesforceCrm) -> None:
     for pipeline in crm.pipelines():
         assert {"Trial", "4 - VAC Approval", "InfoSec"} <= {stage.id for stage in pipeline.stages if not stage.active}

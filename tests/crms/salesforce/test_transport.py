@@ -256,7 +256,7 @@ def test_reads_stop_at_the_share_of_the_allocation_before_the_next_call() -> Non
 
 def test_the_own_cap_stops_before_the_call() -> None:
     with serving(Script(Answer({}))) as server:
-        client = client_of(server, daily_calls=10, used_today=8)
+        client = client_of(server, daily_calls=10, used_today=8, stop_at_share=1.0)
         client.get("limits")
         with pytest.raises(BudgetReached):
             client.get("limits")
@@ -329,3 +329,27 @@ def test_settings_that_cannot_work_are_refused_at_once(settings: dict[str, objec
 def test_secrets_do_not_show_in_the_settings() -> None:
     shown = repr(SalesforceSettings(base_url="https://example.my.salesforce.com", client_id="a", client_secret="hush-hush"))
     assert "hush" not in shown
+
+
+def test_the_clock_is_asked_again_where_an_answer_has_no_date() -> None:
+    def undated(asked: Asked, number: int) -> Answer:
+        return Answer(token(asked).body, headers={"Date": ""})
+
+    silent, told = Answer({}, headers={"Date": ""}), Answer({}, headers={"Date": "Fri, 20 Nov 2026 17:00:05 GMT"})
+    for answers in ((silent, told), (told, silent, told)):  # what an older answer said does not count as the time now
+        with serving(Script(*answers, tokens=undated)) as server:
+            client = client_of(server)
+            for _ in answers[1:]:
+                assert client.now() == datetime(2026, 11, 20, 17, 0, 5, tzinfo=UTC)
+            assert client.heard == datetime(2026, 11, 20, 17, 0, 5, tzinfo=UTC)
+            client.close()
+        assert server.count("/services/data") == len(answers)
+
+
+def test_answers_that_never_carry_a_date_are_given_up_on() -> None:
+    with serving(Script(Answer({}, headers={"Date": ""}), tokens=lambda asked, _: Answer(token(asked).body, headers={"Date": ""}))) as server:
+        client = client_of(server)
+        with pytest.raises(Transient, match="no Date"):
+            client.now()
+        client.close()
+    assert server.count("/services/data") == 5
