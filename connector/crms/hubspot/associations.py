@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector.crms.base import Link
+from connector.crms.hubspot.faults import NO_ASSOCIATIONS, ids_in, names_in
+from connector.crms.hubspot.lists import cursor
+from connector.crms.hubspot.parallel import in_order
 from connector.crms.hubspot.schema import label_name
 from connector.crms.hubspot.transport import Transport
 from connector.errors import NoProgress, TooLarge, Transient
 
 BATCH = 1_000
-EMPTY = "crm.associations.NO_ASSOCIATIONS_FOUND"
+
+
+def read_all_links(transport: Transport, source: str, targets: Sequence[str], ids: Sequence[str]) -> dict[str, dict[str, tuple[Link, ...]]]:
+    """Target → id → its whole set of associated records, one target beside the other. Raises as :func:`read_links`."""
+    told = in_order(targets, lambda target: read_links(transport, source, target, ids), transport.settings.parallel)
+    return dict(zip(targets, told, strict=True))
 
 
 def read_links(transport: Transport, source: str, target: str, ids: Sequence[str]) -> dict[str, tuple[Link, ...]]:
@@ -35,15 +44,15 @@ def read_links(transport: Transport, source: str, target: str, ids: Sequence[str
             size = len(batch) // 2
             continue
         asked.update(batch)
-        heard = _empty(answer)
+        heard = _empty(answer, {id_ for id_, _ in batch})
         more: list[tuple[str, str | None]] = []
         for result in answer.get("results", ()):
             id_ = str(result["from"]["id"])
             heard.add(id_)
             _collect(found[id_], result.get("to", ()))
-            after = ((result.get("paging") or {}).get("next") or {}).get("after")
+            after = cursor(result)
             if after is not None:
-                more.append((id_, str(after)))
+                more.append((id_, after))
         missed = {id_ for id_, _ in batch} - heard
         if missed & silent:
             raise Transient(f"associations {source} → {target}: no answer for {len(missed & silent)} records, asked twice")
@@ -58,13 +67,14 @@ def _input(id_: str, after: str | None) -> dict[str, str]:
     return {"id": id_} if after is None else {"id": id_, "after": after}
 
 
-def _empty(answer: Mapping[str, Any]) -> set[str]:
+def _empty(answer: Mapping[str, Any], asked: set[str]) -> set[str]:
     """Ids of which the answer says that they have no associations. Any other error is a failed call."""
     empty: set[str] = set()
     for error in answer.get("errors", ()):
-        if error.get("subCategory") != EMPTY:
+        if NO_ASSOCIATIONS not in names_in(error):
             raise Transient(f"associations: {error.get('category')}: {error.get('message')}")
-        empty |= {str(id_) for id_ in (error.get("context") or {}).get("fromObjectId", ())}
+        named = ids_in(error, "fromObjectId", "id", "ids") & asked
+        empty |= named or asked & set(re.findall(r"\d+", str(error.get("message") or "")))  # some name the record in the text only
     return empty
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from connector.crms.base import Link, Record, StreamSpec, Value
-from connector.crms.hubspot.associations import read_links
+from connector.crms.hubspot.associations import read_all_links
+from connector.crms.hubspot.faults import NOT_FOUND, ids_in, names_in
+from connector.crms.hubspot.parallel import in_order, in_pieces
 from connector.crms.hubspot.search import Hit, Search
 from connector.crms.hubspot.transport import Transport
 from connector.crms.hubspot.wire import Raw, instant, stamp, stamp_property, version_text, versions
-from connector.errors import CrmConfigError, TooLarge, Transient
+from connector.errors import CrmConfigError, Transient
 
 BATCH = 100
 BATCH_WITH_HISTORY = 50
@@ -19,24 +21,8 @@ MERGED = {
     "deals": ("hs_merged_object_ids",),
     "companies": ("hs_merged_object_ids",),
     "contacts": ("hs_merged_object_ids", "hs_calculated_merged_vids"),
+    "tickets": ("hs_merged_object_ids",),
 }
-T = TypeVar("T")
-
-
-def in_pieces(ids: Sequence[str], size: int, ask: Callable[[Sequence[str]], Iterable[T]]) -> list[T]:
-    """``ask`` for every piece of the ids; a piece that is too large for the CRM is halved."""
-    told: list[T] = []
-    todo = [ids[start : start + size] for start in range(0, len(ids), size)][::-1]
-    while todo:
-        piece = todo.pop()
-        try:
-            told.extend(ask(piece))
-        except TooLarge:
-            if len(piece) == 1:
-                raise
-            middle = len(piece) // 2
-            todo += [piece[middle:], piece[:middle]]
-    return told
 
 
 class Records:
@@ -50,25 +36,30 @@ class Records:
         self.stamp = stamp_property(spec.object)
         self.merged = MERGED.get(spec.object, ())
         self.properties = tuple(dict.fromkeys((self.stamp, *self.merged, *spec.fields)))
-        self.reads_batches = bool(spec.history) or len(",".join(self.properties)) > WIDEST_SEARCH
-        self.search = Search(transport, spec.object, () if self.reads_batches else self.properties)
+        self._wide = bool(spec.history) or len(",".join(self.properties)) > WIDEST_SEARCH
+        self.search = Search(transport, spec.object, () if self._wide else self.properties)
 
-    def complete(self, hits: Sequence[Hit], *, read: bool) -> list[Record]:
+    @property
+    def reads_batches(self) -> bool:
+        """Whether hits of a search carry too little and are to be read by id."""
+        return self._wide or self.search.bare
+
+    def complete(self, hits: Sequence[Hit], *, read: bool, history: bool = True) -> list[Record]:
         """The hits as records, with history, associations, presence and the tombstones of merged ids.
 
-        ``read``: ask batch/read for properties and history; otherwise the hit carries them.
+        ``read``: ask batch/read for properties and history; otherwise the hit carries them. ``history``: whether it is wanted.
         """
         hits = [hit for hit in hits if hit.id not in self._aliases]  # a loser's ghost in the index
         asked = tuple(dict.fromkeys(hit.id for hit in hits))
         if read:
-            raws, losers = read_batch(self._transport, self._spec.object, asked, self.properties, self._spec.history)
+            raws, losers = read_batch(self._transport, self._spec.object, asked, self.properties, self._spec.history if history else ())
         else:
             raws, losers = {hit.id: hit.raw for hit in hits}, {}
         ids = tuple(raws)
         if not self._checked and raws:
             assert_known(self._spec.object, self._spec.fields, raws.values())
             self._checked = True
-        links = {target: read_links(self._transport, self._spec.object, target, ids) for target in self._spec.links}
+        links = read_all_links(self._transport, self._spec.object, self._spec.links, ids)
         filled = {name: self._filled(name, ids) for name in self._spec.presence}
         records = [self._record(raw, links, filled) for raw in raws.values()]
         for raw in raws.values():
@@ -78,7 +69,7 @@ class Records:
         return records
 
     def _filled(self, name: str, ids: Sequence[str]) -> frozenset[str]:
-        return frozenset(in_pieces(ids, BATCH, lambda piece: self.search.filled(name, piece)))
+        return frozenset(in_pieces(ids, BATCH, lambda piece: self.search.filled(name, piece), self._transport.settings.parallel))
 
     def _record(self, raw: Raw, links: Mapping[str, Mapping[str, tuple[Link, ...]]], filled: Mapping[str, frozenset[str]]) -> Record:
         id_, at = str(raw["id"]), stamp(raw, self._spec.object)
@@ -117,33 +108,36 @@ def read_batch(
     raws: dict[str, Raw] = {}
     losers: dict[str, str] = {}
 
-    def ask(piece: Sequence[str]) -> Iterable[tuple[Sequence[str], Mapping[str, Any]]]:
+    def ask(piece: Sequence[str]) -> list[tuple[Sequence[str], Mapping[str, Any]]]:
         body: dict[str, Any] = {"inputs": [{"id": id_} for id_ in piece], "properties": wanted}
         if history:
             body["propertiesWithHistory"] = list(history)
         return [(piece, transport.post(path, body).body)]
 
-    for piece, answer in in_pieces(ids, BATCH_WITH_HISTORY if history else BATCH, ask):
+    at_once = transport.settings.parallel
+    for piece, answer in in_pieces(ids, BATCH_WITH_HISTORY if history else BATCH, ask, at_once):
         returned = {str(raw["id"]): raw for raw in answer.get("results", ())}
         raws |= {id_: returned[id_] for id_ in piece if id_ in returned}
         open_ = set(piece) - set(returned) - _gone(answer, object)
         losers |= _attribute(open_, [raw for id_, raw in returned.items() if id_ not in piece], merged)
-        for id_ in sorted(open_ - set(losers)):  # unexplained: asked alone, the answer can only be about this id
-            alone = transport.post(path, {"inputs": [{"id": id_}], "properties": wanted}).body
+        unexplained = sorted(open_ - set(losers))  # asked alone, the answer can only be about this id
+        for id_, alone in zip(unexplained, in_order(unexplained, lambda id_: ask([id_])[0][1], at_once), strict=True):
             answers = [str(raw["id"]) for raw in alone.get("results", ())]
             if answers and answers[0] != id_:
                 losers[id_] = answers[0]
+            elif answers:
+                raws[id_] = alone["results"][0]
             _gone(alone, object)
-    return raws, losers
+    return {id_: raws[id_] for id_ in ids if id_ in raws}, losers
 
 
-def _gone(answer: Mapping[str, Any], object: str) -> set[str]:
+def _gone(answer: Mapping[str, Any], object: str) -> frozenset[str]:
     """Ids that the answer names as not found. Any other error inside it is a failed call."""
-    gone: set[str] = set()
+    gone: frozenset[str] = frozenset()
     for error in answer.get("errors", ()):
-        if error.get("category") != "OBJECT_NOT_FOUND":
+        if NOT_FOUND not in names_in(error):
             raise Transient(f"batch/read of {object}: {error.get('category')}: {error.get('message')}")
-        gone |= {str(id_) for id_ in (error.get("context") or {}).get("ids", ())}
+        gone |= ids_in(error, "ids", "id")
     return gone
 
 

@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Stage
+from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Rule, Stage
 from connector.crms.hubspot.transport import Transport
-from connector.errors import CrmConfigError, MissingScope
+from connector.crms.hubspot.wire import OBJECTS
+from connector.errors import CrmConfigError, MissingScope, Transient
 
 TEXT_LENGTH = 65_536
 PRIVATE_APPS = "private-apps-api-calls-daily"
@@ -26,6 +27,8 @@ def account(transport: Transport) -> OrgInfo:
     """Who the credential belongs to. Raises AuthenticationError, MissingScope, Transient; CrmConfigError for an unknown time zone."""
     version = transport.settings.api_version
     details = transport.get(f"/account-info/{version}/details").body
+    if not details.get("portalId"):
+        raise Transient("HubSpot's account details name no portal")
     zone = str(details.get("timeZone") or "UTC")
     try:
         ZoneInfo(zone)
@@ -114,8 +117,11 @@ def field_type(raw: Mapping[str, Any]) -> FieldType:
 
 def probe(transport: Transport, object: str) -> None:
     """One record of an object type. Raises MissingScope."""
-    path = f"/crm/owners/{transport.settings.api_version}" if object == "owners" else f"/crm/objects/{transport.settings.api_version}/{object}"
-    transport.get(path, [("limit", "1")])
+    version = transport.settings.api_version
+    if object == "owners":
+        transport.get(f"/crm/owners/{version}", [("limit", "1")])
+    else:
+        transport.get(f"/crm/objects/{version}/{object}", [("limit", "1"), ("properties", "hs_object_id")])  # else names and addresses come
 
 
 def pipelines(transport: Transport) -> tuple[Pipeline, ...]:
@@ -133,6 +139,17 @@ def stage(raw: Mapping[str, Any]) -> Stage:
     probability = float(text) if text not in (None, "") else None
     closed = str(metadata.get("isClosed", "false")).lower() == "true"
     return Stage(str(raw["id"]), str(raw["label"]), not raw.get("archived", False), closed, closed and probability == 1.0, probability)
+
+
+def rules(transport: Transport, object: str) -> tuple[Rule, ...]:
+    """The administrator's rules on values of an object's properties. A portal that does not serve them lists none."""
+    path = f"/crm/property-validations/{transport.settings.api_version}/{OBJECTS[object][1] if object in OBJECTS else object}"
+    reply = transport.get(path, accept=(404,))
+    return tuple(
+        Rule(str(held["propertyName"]), " ".join([str(rule.get("ruleType")), *map(str, rule.get("ruleArguments") or ())]))
+        for held in reply.body.get("results", ())
+        for rule in held.get("propertyValidationRules") or ()
+    )
 
 
 def labels(transport: Transport, source: str, target: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from connector.crms.hubspot.transport import Transport
 from connector.crms.hubspot.wire import Raw, stamp, stamp_property
-from connector.errors import NoProgress
+from connector.errors import NoProgress, TooLarge
 
 PAGE = 200
 RESTART_AT = 9_800
@@ -42,15 +42,16 @@ class Slice:
 
 @dataclass(slots=True)
 class _Span:
-    """Of one query: the last stamp, the ids that carry it, whether the results ended by themselves."""
+    """Of one query: the last stamp, the ids that carry it, whether the results ended by themselves or moved under our hands."""
 
     last: int | None = None
     ids: list[int] = field(default_factory=list)
     ended: bool = False
+    shrunk: bool = False
 
 
 class Search:
-    """Searches one object type. ``properties``: what each hit carries."""
+    """Searches one object type. ``properties``: what each hit carries, unless the CRM calls that too much (``bare``)."""
 
     def __init__(self, transport: Transport, object: str, properties: Sequence[str]) -> None:
         self._transport = transport
@@ -58,7 +59,9 @@ class Search:
         self._stamp = stamp_property(object)
         self._path = f"/crm/objects/{transport.settings.api_version}/{object}/search"
         self._limit = min(PAGE, transport.settings.page_size)
-        self._properties = [*dict.fromkeys((self._stamp, "hs_object_id", *properties))]
+        self._least = [self._stamp, "hs_object_id"]
+        self._properties = [*dict.fromkeys((*self._least, *properties))]
+        self.bare = False  # hits carry their stamp only, and are to be read
 
     def changed(self, low: int, high: int, drained: int = 0) -> Iterator[Slice]:
         """Slices of everything with ``low <= stamp < high`` in epoch milliseconds, oldest change first, each record once a stamp.
@@ -77,8 +80,11 @@ class Search:
             yield from self._query(low, high, seen, span)
             if span.ended:
                 return
-            if span.last is None:
-                raise NoProgress(f"{self._object}: search promised more pages and gave no record")
+            if span.last is None:  # entries of records that are gone fill a page while the index forgets them: looked at once more
+                barren += 1
+                if barren > 1 or not span.shrunk:
+                    raise NoProgress(f"{self._object}: search promised more pages and gave no record")
+                continue
             if len(span.ids) >= CROWD:
                 yield from self._drain(span.last, 1, span.ids, seen)
                 low = span.last + 1  # safe: that instant is complete
@@ -94,6 +100,11 @@ class Search:
         body = {"filterGroups": [{"filters": filters}], "properties": ["hs_object_id"], "limit": PAGE, "after": "0"}
         return frozenset(str(raw["id"]) for raw in self._transport.post(self._path, body).body["results"])
 
+    def total(self) -> int:
+        """How many records the index holds, by its own word: entries of records just gone are in it, records just made may not be."""
+        body = {"filterGroups": [], "properties": ["hs_object_id"], "limit": 1, "after": "0"}
+        return int(self._transport.post(self._path, body).body["total"])
+
     # -- one query ---------------------------------------------------------------------------------------------------
 
     def _query(self, low: int, high: int, seen: dict[str, int], span: _Span) -> Iterator[Slice]:
@@ -107,6 +118,7 @@ class Search:
             # the index push the others down instead: the page then begins before the last stamp, and a restart it is too.
             count = int(answer.get("total", 0))
             if count < total or self._begins_before(answer, span.last):
+                span.shrunk = True
                 return
             found = self._hits(answer, span)
             new = tuple(hit for hit in found if seen.get(hit.id) != hit.stamp)
@@ -139,14 +151,29 @@ class Search:
         return found
 
     def _ask(self, filters: list[dict[str, str]], sort: str, offset: int) -> Mapping[str, Any]:
-        body = {
-            "filterGroups": [{"filters": filters}],
-            "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],  # as text it would be ignored without a word
-            "properties": self._properties,
-            "limit": self._limit,
-            "after": str(offset),
-        }
-        return self._transport.post(self._path, body).body
+        while True:
+            body = {
+                "filterGroups": [{"filters": filters}],
+                "sorts": [{"propertyName": sort, "direction": "ASCENDING"}],  # as text it would be ignored without a word
+                "properties": self._least if self.bare else self._properties,
+                "limit": self._limit,
+                "after": str(offset),
+            }
+            try:
+                return self._transport.post(self._path, body).body
+            except TooLarge:
+                if not self._shrink():
+                    raise
+
+    def _shrink(self) -> bool:
+        """Ask for less from now on: first without the properties, then half the records a page. False: there is no less."""
+        if not self.bare and len(self._properties) > len(self._least):
+            self.bare = True
+        elif self._limit > 1:
+            self._limit //= 2
+        else:
+            return False
+        return True
 
     # -- one full millisecond ------------------------------------------------------------------------------------------
 

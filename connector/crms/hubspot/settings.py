@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from connector.crms.base import RefreshTokens
 from connector.errors import SettingsError
 
 MAX_BATCH = 100
+MAX_PARALLEL = 8  # connections that the client keeps open
 MAX_PAGE = 1_000  # records a page: one call for the associations of all of them
 
 
@@ -19,8 +20,9 @@ MAX_PAGE = 1_000  # records a page: one call for the associations of all of them
 class HubSpotSettings:
     """One connection to one portal.
 
-    Credential: ``token`` (a service key), or ``client_id``, ``client_secret`` and ``refresh_token`` of an OAuth app;
-    ``save_refresh_token`` is then called with every new refresh token *before* the new access token is used.
+    Credential: ``token`` (a service key), or ``client_id``, ``client_secret`` and ``refresh_token`` of an OAuth app. Of the
+    latter only the first refresh token stands here: ``refresh_tokens`` keeps each one that follows, and its word counts more.
+    ``parallel``: calls under way at once at the most; the token buckets say how many a second.
     ``page_size``: records that are stored together with their bookmark. ``used_today``: calls that earlier runs of the day
     made. ``overlap``: how far each run reads back; ``lag``: how far the bookmark stays behind the run; ``settle``: the age
     at which HubSpot's search index is believed to be complete.
@@ -33,10 +35,11 @@ class HubSpotSettings:
     client_id: str | None = None
     client_secret: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
-    save_refresh_token: Callable[[str], None] | None = None
+    refresh_tokens: RefreshTokens | None = field(default=None, repr=False)
     ca_bundle: str | None = None
     page_size: int = MAX_PAGE
     write_batch: int = MAX_BATCH
+    parallel: int = 6
     daily_calls: int | None = None
     used_today: int = 0
     stop_at_share: float = 0.8
@@ -59,6 +62,8 @@ class HubSpotSettings:
             raise SettingsError(f"page_size: 1 to {MAX_PAGE}")
         if not 1 <= self.write_batch <= MAX_BATCH:
             raise SettingsError(f"limits.write_batch: HubSpot takes 1 to {MAX_BATCH}")
+        if not 1 <= self.parallel <= MAX_PARALLEL:
+            raise SettingsError(f"parallel: 1 to {MAX_PARALLEL} calls at once")
         if not self.token and not (self.client_id and self.client_secret and self.refresh_token):
             raise SettingsError("a service key, or client_id, client_secret and refresh_token, are needed", code="SC-E011")
 

@@ -1,4 +1,5 @@
-"""One stream of one object type, read in passes: a first load, then fresh changes, settled changes, archived records, open deals.
+"""One stream of one object type, read in passes: a first load, then fresh changes, settled changes, archived records, and once a
+day the open deals, or what is associated with them.
 
 Which way is cheapest for the first load of N records (calls; associations cost N/1,000 per linked object in both):
 
@@ -20,16 +21,19 @@ from urllib.parse import urlencode
 
 from connector.clock import parse_instant
 from connector.crms.base import Page, Record, StreamSpec, Window
-from connector.crms.hubspot.archive import find_archived
+from connector.crms.hubspot.associations import read_links
 from connector.crms.hubspot.bookmark import Mark, Pass, read_mark
-from connector.crms.hubspot.records import BATCH_WITH_HISTORY, Records
+from connector.crms.hubspot.lists import cursor, find_archived
+from connector.crms.hubspot.records import BATCH, BATCH_WITH_HISTORY, Records
 from connector.crms.hubspot.search import Hit
 from connector.crms.hubspot.transport import Query, Transport
 from connector.crms.hubspot.wire import instant, millis, stamp
-from connector.errors import NoProgress
+from connector.errors import NoProgress, TooLarge
 
 LONGEST_QUERY = 4_000  # characters; URLs fail with 414 from about 8,000
 SECOND = 1_000
+DEALS = "deals"
+DEALS_AT_ONCE = 100  # open deals whose activities are read between two bookmarks
 Pages = Generator[Page, None, Mark]
 
 
@@ -48,7 +52,6 @@ class Stream:
         self._high = self._until + SECOND
         self._brought: dict[str, int] = {}
         self._page_size = transport.settings.page_size
-        self._read = self._records.reads_batches
         self._overlap = _ms(transport.settings.overlap)
         self._lag = _ms(transport.settings.lag)
         self._settle = _ms(transport.settings.settle)
@@ -77,7 +80,7 @@ class Stream:
         if mark.phase == "archived":
             mark = yield from self._archived(mark)
         if mark.phase == "open":
-            mark = yield from self._open_deals(mark)
+            mark = yield from (self._open_deals(mark) if self._spec.object == DEALS else self._linked_to_open_deals(mark))
         return mark
 
     def _from(self, mark: Mark) -> int:
@@ -106,23 +109,28 @@ class Stream:
 
     def _listed(self, mark: Mark, query: Query) -> Pages:
         hits: list[Hit] = []
-        latest = mark.stamp
+        latest, bare = mark.stamp, False
         while True:
-            cursor = [("after", mark.after)] if mark.after else []
-            answer = self._transport.get(self._path, [*query, *cursor]).body
+            try:
+                answer = self._transport.get(self._path, [*query, *([("after", mark.after)] if mark.after else [])]).body
+            except TooLarge:  # what the address cannot hold goes into the body of batch/read
+                if bare:
+                    raise
+                query, bare = [("limit", str(min(BATCH, self._page_size))), ("properties", self._records.stamp)], True
+                continue
             hits += [Hit(str(raw["id"]), stamp(raw, self._spec.object), raw) for raw in answer["results"]]
-            after = ((answer.get("paging") or {}).get("next") or {}).get("after")
-            if after is not None and str(after) == mark.after:
+            after = cursor(answer)
+            if after is not None and after == mark.after:
                 raise NoProgress(f"{self._spec.object}: the list gave the same cursor twice")
             if len(hits) >= self._page_size or after is None:
                 latest = max([latest, *(hit.stamp for hit in hits)])
-                mark = replace(mark, after=str(after or ""), stamp=max(min(latest, mark.started - self._lag), 0))
+                mark = replace(mark, after=after or "", stamp=max(min(latest, mark.started - self._lag), 0))
                 if after is None:  # the list shows the records themselves: nothing older than its start is missing
                     mark = replace(mark, phase="fresh", settled=mark.started - self._overlap, checked=mark.started)
                     mark = replace(mark, at=self._from(mark))
-                yield Page(tuple(self._records.complete(hits, read=False)), mark.text())
+                yield Page(tuple(self._records.complete(hits, read=bare)), mark.text())
                 hits = []
-            mark = replace(mark, after=str(after or ""))
+            mark = replace(mark, after=after or "")
             if after is None:
                 return mark
 
@@ -162,7 +170,7 @@ class Stream:
 
     def _page(self, hits: Sequence[Hit], mark: Mark) -> Page:
         self._brought.update({hit.id: hit.stamp for hit in hits})
-        return Page(tuple(self._records.complete(hits, read=self._read)), mark.text())
+        return Page(tuple(self._records.complete(hits, read=self._records.reads_batches)), mark.text())
 
     def _unknown(self, hits: Sequence[Hit]) -> Sequence[Hit]:
         """The hits of which the state does not hold this very version."""
@@ -185,7 +193,8 @@ class Stream:
             yield Page(tuple(self._tombstone(id_, found[id_]) for id_ in piece), mark.text())
         missing = [id_ for id_ in mark.gone if id_ not in found and id_ not in self._aliases]
         restored = self._records.complete([Hit(id_, 0, {}) for id_ in missing], read=True) if missing else []
-        following: Pass = "open" if self._spec.object == "deals" and self._due(mark) else "done"
+        swept = self._spec.object == DEALS or DEALS in self._spec.links
+        following: Pass = "open" if swept and self._due(mark) else "done"
         mark = replace(mark, archived=mark.started, gone=tuple(found), phase=following)
         if restored:
             yield Page(tuple(restored), mark.text())
@@ -198,16 +207,40 @@ class Stream:
         return mark.started - mark.checked >= _ms(self._transport.settings.sweep_every) - self._settle  # a daily run is not punctual
 
     def _open_deals(self, mark: Mark) -> Pages:
-        """Once a day all open deals by id: calculated properties move no stamp, purged and lost records leave no trace."""
+        """Once a day all open deals by id: calculated properties and associations move no stamp, purged and lost records leave
+        no trace. History is read only where the stamp says that it has grown, or where it belongs to a calculated property."""
         ids = sorted(id_ for id_ in self._window.open_ids() if id_ > mark.after)
+        restless = bool(set(self._spec.refresh) & set(self._spec.history))
         for start in range(0, len(ids), self._page_size):
             piece = [id_ for id_ in ids[start : start + self._page_size] if id_ not in self._aliases]
-            records = self._records.complete([Hit(id_, 0, {}) for id_ in piece], read=True)
+            records = self._records.complete([Hit(id_, 0, {}) for id_ in piece], read=True, history=restless)
             answered = {record.id for record in records}
+            if self._spec.history and not restless:
+                records = self._with_history(records)
             records += [Record(id_, {}, deleted=True) for id_ in piece if id_ not in answered]
             mark = replace(mark, after=ids[min(start + self._page_size, len(ids)) - 1])
             yield Page(tuple(records), mark.text())
         return replace(mark, checked=mark.started, after="")
+
+    def _linked_to_open_deals(self, mark: Mark) -> Pages:
+        """Once a day what is associated with open deals now: an e-mail that somebody files under a deal later moves no stamp."""
+        deals = sorted(id_ for id_ in self._window.open_ids() if id_ > mark.after)
+        for start in range(0, len(deals), DEALS_AT_ONCE):
+            piece = deals[start : start + DEALS_AT_ONCE]
+            links = read_links(self._transport, DEALS, self._spec.object, piece)
+            ids = sorted({link.id for of in links.values() for link in of} - set(self._aliases))
+            for first in range(0, len(ids), self._page_size):
+                hits = [Hit(id_, 0, {}) for id_ in ids[first : first + self._page_size]]
+                yield Page(tuple(self._records.complete(hits, read=True)), mark.text())
+            mark = replace(mark, after=piece[-1])
+        return replace(mark, checked=mark.started, after="")
+
+    def _with_history(self, records: Sequence[Record]) -> list[Record]:
+        """The records; those that moved without our having seen it are read again with their history."""
+        live = [Hit(record.id, millis(record.modified_at), {}) for record in records if record.modified_at and not record.deleted]
+        moved = self._unknown(live)
+        again = {record.id: record for record in self._records.complete(moved, read=True)} if moved else {}
+        return [*(again.pop(record.id, record) for record in records), *again.values()]
 
 
 def _held(version: str | None) -> int | None:

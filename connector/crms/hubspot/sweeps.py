@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from connector.clock import parse_instant
 from connector.crms.base import Page, Record, StreamSpec, Value, Window
-from connector.crms.hubspot.associations import BATCH, read_links
+from connector.crms.hubspot.associations import BATCH, read_all_links
+from connector.crms.hubspot.lists import cursor
 from connector.crms.hubspot.transport import Transport
-from connector.crms.hubspot.wire import instant, millis, version_text
+from connector.crms.hubspot.wire import Raw, instant, millis, version_text
 from connector.errors import CrmConfigError, NoProgress
 
 OWNERS_PAGE = 100
@@ -20,27 +21,33 @@ def owners(transport: Transport, spec: StreamSpec, window: Window) -> Iterator[P
 
     Raises CrmConfigError for a field that owners do not have.
     """
-    path = f"/crm/owners/{transport.settings.api_version}"
     bookmark = {DONE: str(millis(window.until))}
+    for raws in owner_pages(transport):
+        yield Page(tuple(_owner(raw, spec) for raw in raws), bookmark)
+    yield Page((), bookmark)
+
+
+def owner_pages(transport: Transport) -> Iterator[list[Raw]]:
+    """Pages of owners, the active ones first, then the archived. Raises NoProgress where a cursor comes twice."""
+    path = f"/crm/owners/{transport.settings.api_version}"
     for archived in ("false", "true"):
         after: str | None = None
         while True:
             query = [("limit", str(OWNERS_PAGE)), ("archived", archived), *([("after", after)] if after else [])]
             answer = transport.get(path, query).body
-            yield Page(tuple(_owner(raw, spec) for raw in answer["results"]), bookmark)
-            following = ((answer.get("paging") or {}).get("next") or {}).get("after")
+            yield list(answer["results"])
+            following = cursor(answer)
             if following is None:
                 break
             if following == after:
                 raise NoProgress("owners: the list gave the same cursor twice")
-            after = str(following)
-    yield Page((), bookmark)
+            after = following
 
 
 OPTIONAL = frozenset({"id", "email", "type", "firstName", "lastName", "userId", "userIdIncludingInactive", "archived", "createdAt", "updatedAt"})
 
 
-def _owner(raw: dict[str, Value], spec: StreamSpec) -> Record:
+def _owner(raw: Raw, spec: StreamSpec) -> Record:
     unknown = sorted(name for name in spec.fields if name not in raw and name not in OPTIONAL)
     if unknown:
         raise CrmConfigError(f"owners have no {', '.join(unknown)}")
@@ -67,7 +74,7 @@ def contact_roles(transport: Transport, spec: StreamSpec, window: Window) -> Ite
     last = {DONE: held[DONE]} if DONE in held else {}
     for start in range(0, len(ids), BATCH):
         piece = ids[start : start + BATCH]
-        links = {target: read_links(transport, spec.object, target, piece) for target in spec.links}
+        links = read_all_links(transport, spec.object, spec.links, piece)
         records = tuple(Record(id_, {}, links={target: of[id_] for target, of in links.items()}) for id_ in piece)
         yield Page(records, {**last, BEGUN: begun, AFTER: piece[-1]}, complete_for=tuple(piece))
     yield Page((), {DONE: begun})

@@ -12,8 +12,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -24,9 +23,10 @@ from connector.clock import Clock
 from connector.crms.base import Meter
 from connector.crms.budget import DailyCap, TokenBucket
 from connector.crms.hubspot import faults
-from connector.crms.hubspot.settings import HubSpotSettings
+from connector.crms.hubspot.credential import Credential, Form
+from connector.crms.hubspot.settings import MAX_PARALLEL, HubSpotSettings
 from connector.crms.retry import policy
-from connector.errors import AuthenticationError, ConnectorError, Transient
+from connector.errors import Transient
 
 Query = Sequence[tuple[str, str]]
 JSON = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -34,8 +34,10 @@ FORM = {"Accept": "application/json", "Content-Type": "application/x-www-form-ur
 SEARCH_RATE = 4.0  # five a second are allowed to everybody in the account together: one at once and four a second after it
 START_PER_WINDOW = 90.0  # until a header states Max: 90 % of the smallest allowance
 SHARE = 0.9
-AT_ONCE = 1 / 3  # of a window's calls; the rest is spread over it, so that no window of ten seconds holds more than its share
-REFRESH_EARLY = timedelta(minutes=5)
+AT_ONCE = 1 / 5  # of a window's calls; the rest is spread over it, so that no window of ten seconds holds more than its share
+REFUSED_GRANT = (400, 401, 403)
+LISTS = ("/crm/objects/", "/crm/associations/", "/crm/owners/")
+LISTS_READ = ("/crm/properties/", "/crm/pipelines/", "/crm/property-validations/")
 LOGGERS = ("urllib3", "hubspot.crm.objects")
 
 
@@ -59,9 +61,9 @@ class _Client(ApiClient):  # type: ignore[misc]
 
 
 class Transport:
-    """Requests to one portal. Retries live in crms/retry.py; every answer is counted in ``meter.calls``.
+    """Requests to one portal. Retries live in crms/retry.py; every call that got there is counted in ``meter.calls``.
 
-    After a refused credential it is latched: it raises AuthenticationError without another call.
+    After a refused credential it is latched: it raises AuthenticationError without another call. Threads may share it.
     """
 
     def __init__(self, settings: HubSpotSettings, clock: Clock, meter: Meter) -> None:
@@ -70,15 +72,12 @@ class Transport:
         self._clock = clock
         self.meter = meter
         self._lock = threading.RLock()
-        self._refused: AuthenticationError | None = None
-        self._renewed = False  # by an answer 401, and no success since
-        self._refresh_token = settings.refresh_token
-        self._expires: datetime | None = None if settings.token else datetime.min.replace(tzinfo=UTC)
+        self._credential = Credential(settings, clock, self._grant)
         self._cap = DailyCap(meter, cap=settings.daily_calls, used=settings.used_today, stop_at_share=settings.stop_at_share)
         self._search = TokenBucket(SEARCH_RATE, 1, clock)
         self._others = TokenBucket(*_spread(START_PER_WINDOW, faults.TEN_SECONDS), clock)
         self._window = START_PER_WINDOW
-        self._config, self._api = _open(settings)
+        self._api = _open(settings)
 
     def get(self, path: str, query: Query = (), *, accept: tuple[int, ...] = ()) -> Reply:
         return self.call("GET", path, query=query, accept=accept)
@@ -97,12 +96,18 @@ class Transport:
         return answer
 
     def now(self) -> datetime:
-        """The Date of a fresh answer; costs one call."""
-        self.heard = None
-        self.get(f"/account-info/{self.settings.api_version}/details")
-        if self.heard is None:
-            raise Transient("HubSpot's answers carry no Date")
-        return self.heard
+        """The Date of a fresh answer; costs one call. An answer without one is asked for again, as after any passing fault."""
+        path = f"/account-info/{self.settings.api_version}/details"
+
+        def ask() -> datetime:
+            self.heard = None
+            self._attempt("GET", path, (), None, (), False)
+            if self.heard is None:
+                raise Transient("HubSpot's answers carry no Date")
+            return self.heard
+
+        told: datetime = policy(self._clock.sleep)(ask)
+        return told
 
     def close(self) -> None:
         self._api.rest_client.pool_manager.clear()
@@ -111,33 +116,49 @@ class Transport:
     # -- one attempt ------------------------------------------------------------------------------------------------
 
     def _attempt(self, method: str, path: str, query: Query, body: Mapping[str, Any] | None, accept: tuple[int, ...], writing: bool) -> Reply:
-        if self._refused:
-            raise self._refused
         self._cap.check(writing=writing)
-        self._freshen()
+        token = self._credential.bearer()
         bucket = self._search if path.endswith("/search") else self._others
         bucket.take()
-        inputs = len(body.get("inputs", ())) if body else 0
+        with self._lock:  # several may have waited for their turn: each is counted before the next is allowed
+            self._cap.check(writing=writing)
+            self.meter.calls += 1
         try:
-            reply = self._send(method, path, list(query), JSON, body)
-            self._renewed = False
-            return reply
+            reply = self._send(method, path, list(query), JSON | {"Authorization": f"Bearer {token}"}, body)
         except ApiException as error:
             problem = faults.problem_of(error)
             if problem.status in accept:
                 return Reply(problem.status, problem.body)
             if problem.status == 429:
                 bucket.drain()
-            self._latch_or_refresh(problem)
-            faults.raise_for(problem, method, path, inputs)
+            if problem.status == 401:
+                self._credential.refuse(token, problem)
+            faults.raise_for(problem, method, path, body)
             raise AssertionError("unreachable") from error
+        self._credential.worked()
+        if _is_list(method, path) and not _has_results(reply.body):
+            raise Transient(f"{method} {path}: HTTP {reply.status} with JSON that holds no results")
+        return reply
+
+    def _grant(self, form: Form) -> tuple[Mapping[str, Any], faults.Problem | None]:
+        """Ask the token endpoint; a refusal for good is answered, what may pass is raised."""
+        path = f"/oauth/{self.settings.api_version}/token"
+        self._others.take()
+        with self._lock:
+            self.meter.calls += 1
+        try:
+            return self._send("POST", path, [], FORM, None, form).body, None
+        except ApiException as error:
+            problem = faults.problem_of(error)
+            if problem.status not in REFUSED_GRANT:
+                faults.raise_for(problem, "POST", path, None)
+            return {}, problem
 
     def _send(self, method: str, path: str, query: list[tuple[str, str]], headers: Mapping[str, str], body: Any, form: Any = ()) -> Reply:
         where = f"{method} {path}"
-        auth = ["oauth2"] if headers is JSON else []
         try:
             answer = self._api.call_api(
-                path, method, {}, query, dict(headers), body=body, post_params=list(form), files={}, response_types_map={}, auth_settings=auth,
+                path, method, {}, query, dict(headers), body=body, post_params=list(form), files={}, response_types_map={}, auth_settings=[],
                 _preload_content=False, _request_timeout=(self.settings.connect_timeout, self.settings.read_timeout),
             )  # fmt: skip
             self._listen(answer.headers)
@@ -148,9 +169,13 @@ class Transport:
             self._listen(error.headers or {})
             raise
         except net.HTTPError as error:
-            raise faults.network(error, where) from None
+            failure = faults.network(error, where)
+            if failure.code == "SC-E050":  # it never got there
+                with self._lock:
+                    self.meter.calls -= 1
+            raise failure from None
         try:
-            parsed = orjson.loads(data) if data else {}
+            parsed = {} if answer.status == 204 else orjson.loads(data)  # any other answer says something
         except orjson.JSONDecodeError:
             raise Transient(f"{where}: HTTP {answer.status} with a body that is not JSON") from None
         if not isinstance(parsed, dict):
@@ -158,70 +183,33 @@ class Transport:
         return Reply(answer.status, parsed)
 
     def _listen(self, headers: Mapping[str, str]) -> None:
-        """Count the answer, note the CRM's clock, its gauge of the day and its allowance per ten seconds."""
-        date = headers.get("Date")
-        limits = {name: headers.get(f"X-HubSpot-RateLimit-{name}") for name in ("Daily", "Daily-Remaining", "Max", "Interval-Milliseconds")}
+        """Note the CRM's clock, its gauge of the day and its allowance per ten seconds. What cannot be read says nothing."""
+        date = faults.instant_of(headers.get("Date"))
+        daily, left, most, span = (
+            _whole(headers.get(f"X-HubSpot-RateLimit-{name}")) for name in ("Daily", "Daily-Remaining", "Max", "Interval-Milliseconds")
+        )
         with self._lock:
-            self.meter.calls += 1
-            if date:
-                self.heard = parsedate_to_datetime(date).astimezone(UTC)
-            if limits["Daily"] and limits["Daily-Remaining"]:
-                self.meter.allocation_max = int(limits["Daily"])
-                self.meter.allocation_used = int(limits["Daily"]) - int(limits["Daily-Remaining"])
-            if limits["Max"]:
-                allowed = int(limits["Max"]) * SHARE
-                seconds = int(limits["Interval-Milliseconds"] or 10_000) / 1000
-                if allowed != self._window:
-                    self._window = allowed
-                    self._others.adopt(*_spread(allowed, seconds))
+            self.heard = date or self.heard
+            if daily and left is not None:
+                self.meter.allocation_max, self.meter.allocation_used = daily, max(daily - left, 0)
+            if most and most * SHARE != self._window:
+                self._window = most * SHARE
+                self._others.adopt(*_spread(self._window, (span or 10_000) / 1000))
 
-    # -- the credential -----------------------------------------------------------------------------------------------
 
-    def _latch_or_refresh(self, problem: faults.Problem) -> None:
-        """401: an OAuth token found expired is renewed once and the call repeated; anything else is refused for good."""
-        if problem.status != 401:
-            return
-        with self._lock:
-            if self._refresh_token and problem.category == "EXPIRED_AUTHENTICATION" and not self._renewed:
-                self._renewed = True
-                self._expires = datetime.min.replace(tzinfo=UTC)
-                raise Transient("the access token had expired", wait=0.0, code="SC-E051")
-            self._refused = AuthenticationError(f"HubSpot refuses the credential: {problem.message}")
-            raise self._refused
+def _whole(text: str | None) -> int | None:
+    return int(text) if text and text.isdigit() else None
 
-    def _freshen(self) -> None:
-        """Renew an OAuth access token by the clock, five minutes early; the new refresh token is saved before use."""
-        if self._expires is None:
-            return
-        with self._lock:
-            if self._clock.now() < self._expires:
-                return
-            form = [
-                ("grant_type", "refresh_token"), ("client_id", self.settings.client_id),
-                ("client_secret", self.settings.client_secret), ("refresh_token", self._refresh_token),
-            ]  # fmt: skip
-            path = f"/oauth/{self.settings.api_version}/token"
-            try:
-                granted = self._send("POST", path, [], FORM, None, form).body
-            except ApiException as error:
-                problem = faults.problem_of(error)
-                if problem.status in (400, 401, 403):
-                    self._refused = AuthenticationError(f"HubSpot refuses the refresh token: {problem.message}")
-                    raise self._refused from None
-                faults.raise_for(problem, "POST", path, 0)
-                raise AssertionError("unreachable") from error
-            self._adopt(granted)
 
-    def _adopt(self, granted: Mapping[str, Any]) -> None:
-        if not granted.get("access_token"):
-            raise ConnectorError("HubSpot's token answer holds no access_token", code="SC-E051")
-        renewed = str(granted.get("refresh_token") or self._refresh_token)
-        if renewed != self._refresh_token and self.settings.save_refresh_token:
-            self.settings.save_refresh_token(renewed)
-        self._refresh_token = renewed
-        self._config.access_token = str(granted["access_token"])
-        lifetime = timedelta(seconds=int(granted.get("expires_in", 1800)))
-        self._expires = self._clock.now() + max(lifetime - REFRESH_EARLY, lifetime / 2)
+def _is_list(method: str, path: str) -> bool:
+    """Whether an answer of this endpoint is a list; making a property is answered with the property itself."""
+    return path.startswith(LISTS) or (method == "GET" and path.startswith(LISTS_READ))
+
+
+def _has_results(body: Mapping[str, Any]) -> bool:
+    """Whether this is a list of the CRM at all, and not something else that happens to be JSON."""
+    results = body.get("results")
+    return isinstance(results, list) and all(isinstance(one, dict) for one in results)
 
 
 def _spread(allowed: float, seconds: float) -> tuple[float, float]:
@@ -230,17 +218,16 @@ def _spread(allowed: float, seconds: float) -> tuple[float, float]:
     return max(allowed - at_once, 0.1) / seconds, at_once
 
 
-def _open(settings: HubSpotSettings) -> tuple[Configuration, ApiClient]:
+def _open(settings: HubSpotSettings) -> ApiClient:
     """The one kept client. Its Configuration sets logger levels and the debug switch of http.client: both are put back."""
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     config = Configuration(host=settings.base_url.rstrip("/"), ssl_ca_cert=settings.ca_bundle)
-    config.access_token = settings.token
     config.retries = False
-    config.connection_pool_maxsize = 8
+    config.connection_pool_maxsize = MAX_PARALLEL
     api = _Client(configuration=config)
     api.set_default_header("Accept-Encoding", "gzip")
     api.user_agent = "scorecard-connector"
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     http.client.HTTPConnection.debuglevel = 0
-    return config, api
+    return api

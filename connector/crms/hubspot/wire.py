@@ -14,9 +14,26 @@ Raw = Mapping[str, Any]
 """One record as HubSpot sent it: id, properties, createdAt, updatedAt, archived …"""
 
 
+OBJECTS: Mapping[str, tuple[str, str]] = {
+    "contacts": ("contact", "0-1"), "companies": ("company", "0-2"), "deals": ("deal", "0-3"), "tickets": ("ticket", "0-5"),
+    "calls": ("call", "0-48"), "emails": ("email", "0-49"), "meetings": ("meeting", "0-47"), "tasks": ("task", "0-27"), "leads": ("lead", "0-136"),
+}  # fmt: skip
+"""Object type → its singular and its number; HubSpot takes all three, in any case."""
+_PLAIN = {word: name for name, words in OBJECTS.items() for word in (name, *words)}
+
+
+def plain(object: str) -> str:
+    """The one name that this package knows an object type by; a custom type as it stands.
+
+    >>> plain("COMPANY"), plain("0-3"), plain("2-3604285")
+    ('companies', 'deals', '2-3604285')
+    """
+    return _PLAIN.get(object.lower(), object)
+
+
 def stamp_property(object: str) -> str:
     """The name of the modified date: contacts spell it without the prefix."""
-    return "lastmodifieddate" if object in ("contacts", "0-1") else "hs_lastmodifieddate"
+    return "lastmodifieddate" if object == "contacts" else "hs_lastmodifieddate"
 
 
 def millis(at: datetime) -> int:
@@ -43,16 +60,17 @@ def stamp(raw: Raw, object: str) -> int:
 
 
 def versions(entries: list[Raw]) -> tuple[Version, ...]:
-    """HubSpot's newest-first history as ours: oldest first. ``sourceId`` may hold an e-mail address and is not kept."""
-    told = [
-        Version(
-            value=None if entry.get("value") is None else str(entry["value"]),
-            at=parse_instant(str(entry["timestamp"])),
-            by=str(entry["updatedByUserId"]) if entry.get("updatedByUserId") is not None else entry.get("sourceType"),
-        )
-        for entry in reversed(entries)
-    ]
-    return tuple(sorted(told, key=lambda version: version.at))
+    """HubSpot's newest-first history as ours: oldest first, one entry for each (instant, value).
+
+    Entries 1 ms apart are two changes. ``sourceId`` may hold an e-mail address and is not kept.
+    """
+    told: dict[tuple[datetime, str | None], Version] = {}
+    for entry in reversed(entries):
+        value = None if entry.get("value") is None else str(entry["value"])
+        at = parse_instant(str(entry["timestamp"]))
+        by = str(entry["updatedByUserId"]) if entry.get("updatedByUserId") is not None else entry.get("sourceType")
+        told.setdefault((at, value), Version(value, at, by))
+    return tuple(sorted(told.values(), key=lambda version: version.at))
 
 
 def text(value: Value) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from connector.crms.base import Update, WriteResult
+from connector.crms.hubspot.faults import NOT_FOUND, ids_in, names_in
 from connector.crms.hubspot.records import read_batch
 from connector.crms.hubspot.transport import Transport
 from connector.crms.hubspot.wire import Raw, same, stamp, stamp_property, text, version_text
@@ -24,7 +25,7 @@ CODES: Mapping[str, str] = {
     "READ_ONLY_VALUE": "SC-E124",
     "REQUIRED_FIELD": "SC-E126",
     "MISSING_REQUIRED_PROPERTY": "SC-E126",
-    "OBJECT_NOT_FOUND": "SC-E128",
+    NOT_FOUND: "SC-E128",
 }
 VALUE_AT_FAULT = "INVALID_"  # INVALID_LONG, INVALID_DATE …
 
@@ -93,7 +94,7 @@ class Writer:
             if order.id in self._aliases:
                 results[order.id] = WriteResult(order.id, "gone", "SC-E128", message=f"merged into {self._aliases[order.id]}")
             elif order.id not in held and order.id not in self._alive:
-                results[order.id] = WriteResult(order.id, "gone", "SC-E128", "OBJECT_NOT_FOUND", "deleted")
+                results[order.id] = WriteResult(order.id, "gone", "SC-E128", NOT_FOUND, "deleted")
         return [order for order in orders if order.id not in results]
 
     # -- batches -------------------------------------------------------------------------------------------------------
@@ -114,12 +115,14 @@ class Writer:
             return
         if reply.status in REFUSED:
             faults = faults_of(reply.body)
+            if reply.status == 404 and NOT_FOUND not in faults.codes:  # the path is gone, not the records
+                raise CrmConfigError(f"{path}: HTTP 404: the path or API version is not served", code="SC-E055")
             if UNKNOWN_PROPERTY in faults.codes:
                 raise CrmConfigError(f"{self._object}: {faults.message}; the manifest and the portal differ")
             if halve:
                 self._halves(orders, results)
             else:
-                results[orders[0].id] = faults.result(orders[0], reply.status)
+                results[orders[0].id] = faults.result(orders[0])
             return
         self._reconcile(orders, reply.body, results)
 
@@ -143,7 +146,7 @@ class Writer:
             elif raw is not None:
                 doubtful.append(order)
             elif order.id in blamed:
-                results[order.id] = faults_of(blamed[order.id]).result(order, 207)
+                results[order.id] = faults_of(blamed[order.id]).result(order)
             else:
                 unexplained.append(order)
         self._look_again(doubtful, results)
@@ -162,7 +165,7 @@ class Writer:
         for order in orders:
             raw = held.get(order.id)
             if raw is None:
-                results[order.id] = WriteResult(order.id, "gone", "SC-E128", "OBJECT_NOT_FOUND", "gone after the write")
+                results[order.id] = WriteResult(order.id, "gone", "SC-E128", NOT_FOUND, "gone after the write")
             elif _took(order, raw):
                 results[order.id] = _written(self._object, raw)
             else:
@@ -187,13 +190,12 @@ def _written(object: str, raw: Raw) -> WriteResult:
 
 def _ids_of(error: Mapping[str, Any], orders: Sequence[_Order]) -> list[str]:
     """Ids an error names: in its context as ids, as trace ids (which begin with the id), or only in its text."""
-    context = error.get("context") or {}
-    told = {str(id_) for id_ in context.get("ids", ())}
-    told |= {str(trace).rsplit("-", 1)[0] for trace in context.get("objectWriteTraceId", ())}
+    told = set(ids_in(error, "ids", "id", "objectId"))
+    told |= {trace.rsplit("-", 1)[0] for trace in ids_in(error, "objectWriteTraceId")}
     mine = [order.id for order in orders if order.id in told]
     if mine:
         return mine
-    words = str(error.get("message") or "")
+    words = set(re.findall(r"\d+", str(error.get("message") or "")))
     named = [order.id for order in orders if order.id in words]
     return named if len(named) == 1 else []
 
@@ -205,14 +207,14 @@ class Faults:
     codes: tuple[str, ...]
     message: str
 
-    def result(self, order: _Order, status: int) -> WriteResult:
+    def result(self, order: _Order) -> WriteResult:
         """The refusal of one record, without the values that were sent: they stay out of messages and logs."""
         words = self.message
         for value in sorted({value for value in order.values.values() if value}, key=len, reverse=True):
             words = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", words)
         crm_code = self.codes[0] if self.codes else None
-        if status == 404 or "OBJECT_NOT_FOUND" in self.codes:
-            return WriteResult(order.id, "gone", "SC-E128", "OBJECT_NOT_FOUND", words)
+        if NOT_FOUND in self.codes:
+            return WriteResult(order.id, "gone", "SC-E128", NOT_FOUND, words)
         return WriteResult(order.id, "rejected", self.code(), crm_code, words)
 
     def code(self) -> str:
@@ -229,11 +231,10 @@ def faults_of(body: Mapping[str, Any]) -> Faults:
     """Read a refusal: top-level ``errors`` (which can be incomplete), the JSON inside ``message``, the category last."""
     said = str(body.get("message") or "")
     inner = _inner(said)
-    errors = [error for error in body.get("errors", ()) if isinstance(error, dict)]
-    codes = [str(error["code"]) for error in errors if error.get("code")]
-    codes += [str(part["error"]) for part in inner if part.get("error")]
-    codes += [str(body[key]) for key in ("category", "errorType") if body.get(key)]
-    words = [str(part["message"]) for part in inner if part.get("message")] or [said or ", ".join(codes)]
+    frame = {key: body[key] for key in ("subCategory", "category", "errorType") if key in body}
+    codes = [*names_in({"errors": body.get("errors")}), *(str(part["error"]) for part in inner if part.get("error")), *names_in(frame)]
+    details = [str(part["message"]) for part in inner or body.get("errors") or () if isinstance(part, dict) and part.get("message")]
+    words = details if inner and details else [said or ", ".join(codes), *(detail for detail in details if detail not in said)]
     if body.get("correlationId"):
         words.append(f"correlationId {body['correlationId']}")
     return Faults(tuple(dict.fromkeys(codes)), "; ".join(words))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,8 @@ from urllib.parse import unquote_plus
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.types import ASGIApp
 
 from connector.clock import FixedClock
 from connector.crms.base import Bookmark, Page, Record, StreamSpec, Window
@@ -41,6 +43,7 @@ class House:
     """One server for all tests of a session: starting one takes longer than most tests. ``enter`` moves a portal in.
 
     ``log``: the requests it has answered (``POST /crm/…``), ``asked`` the same with bodies, ``statuses`` of the answers.
+    ``too_long``: which requests the edge in front of the portal refuses with 414.
     """
 
     def __init__(self) -> None:
@@ -52,16 +55,19 @@ class House:
         self.log: list[str] = []
         self.asked: list[str] = []
         self.statuses: list[int] = []
-        self._app = Starlette(routes=routes(portal))
+        self.too_long: Callable[[str], bool] = lambda asked: False
+        self._app: ASGIApp = Starlette(routes=routes(portal))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         query = f"?{unquote_plus(scope['query_string'].decode())}" if scope["query_string"] else ""
         self.log.append(f"{scope['method']} {scope['path']}{query}")
         self.asked.append(self.log[-1])
+        place = len(self.asked) - 1  # answers are made side by side
+        asked = self.asked
 
         async def heard() -> Any:
             message = await receive()
-            self.asked[-1] += message.get("body", b"").decode("utf-8", "replace")
+            asked[place] += message.get("body", b"").decode("utf-8", "replace")
             return message
 
         async def noted(message: Any) -> None:
@@ -69,7 +75,11 @@ class House:
                 self.statuses.append(message["status"])
             await send(message)
 
-        await self._app(scope, heard, noted)
+        app = self._app
+        if self.too_long(self.log[-1]):
+            await heard()  # the body is noted, too
+            app = HTMLResponse("<h1>URI Too Long</h1>", 414)
+        await app(scope, heard, noted)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -24,6 +25,7 @@ class HubSpotBench:
     bad: tuple[str, Value] = ("kpi_pace", "sideways")
     foreign, denied, unknown = "primary_product", "hs_next_step", "39999999999"
     idle_calls = 2
+    calculated = "amount_in_home_currency"  # moves with the exchange rate
 
     def __init__(self, house: House, portal: Portal) -> None:
         house.enter(portal)
@@ -45,6 +47,7 @@ class HubSpotBench:
 
     def _deal(self, name: str) -> Record:
         given = {"dealname": name, "pipeline": "default", "dealstage": "appointmentscheduled", "hs_next_step": "private"}
+        given |= {"amount": "1000", "deal_currency_code": "EUR"}
         return self.portal.create("deals", given)
 
     def create(self, count: int) -> list[str]:
@@ -59,6 +62,12 @@ class HubSpotBench:
         index.append((deal.stamp, deal.number))
         index.sort()
         return deal.id
+
+    def drift(self, id: str) -> None:
+        self.portal.set_rate("EUR", self.portal.rates["EUR"] + Decimal("0.5"))
+
+    def computed(self, id: str) -> Value:
+        return self._found(id).values["amount_in_home_currency"]
 
     def edit(self, id: str, values: Mapping[str, Value]) -> None:
         self.portal.update(self._found(id), {name: str(value) for name, value in values.items()})

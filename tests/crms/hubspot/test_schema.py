@@ -7,10 +7,16 @@ from typing import Any
 
 import pytest
 
-from connector.crms.hubspot.schema import field, label_name, stage
+from connector.clock import FixedClock
+from connector.crms.base import Meter, Rule
+from connector.crms.hubspot import HubSpotSettings
+from connector.crms.hubspot.schema import field, label_name, rules, stage
+from connector.crms.hubspot.transport import Transport
 from connector.crms.hubspot.wire import instant, millis, same, stamp, text, version_text, versions
 from connector.errors import CrmConfigError
-from tests.crms.hubspot.portals import World
+from connector.sandbox.hubspot.portal import Portal
+from tests.crms.hubspot.portals import BEGIN, House, World, world_of
+from tests.crms.scripted import Answer, serving
 
 
 def raw(**keys: Any) -> dict[str, Any]:
@@ -121,3 +127,24 @@ def test_an_unknown_object_has_no_schema(world: World) -> None:
 def test_stage_and_pipeline_take_their_options_elsewhere(world: World) -> None:
     found = world.crm.discover("deals")["dealstage"]
     assert (found.options, found.restricted) == ((), False)
+
+
+@pytest.mark.parametrize(("version", "fields"), [("2026-03", ["kpi_stage"]), ("2026-09", ["amount", "amount", "kpi_stage"])])
+def test_rules_that_may_refuse_our_writes(house: House, portal: Portal, version: str, fields: list[str]) -> None:
+    """From 2026-09 on a rule on another property may refuse a write of ours, too."""
+    portal.add_rule("deals", "kpi_stage", "MAX_LENGTH", "40")
+    portal.add_rule("deals", "amount", "MIN_NUMBER", "1")
+    portal.add_rule("deals", "amount", "MAX_NUMBER", "9000000")
+    portal.add_rule("companies", "name", "MIN_LENGTH", "2")
+    with world_of(house, portal, api_version=version) as world:
+        found = world.crm.rules("deals")
+        assert world.calls() == [f"GET /crm/property-validations/{version}/0-3"]
+    assert sorted(rule.field for rule in found) == fields
+    assert Rule("kpi_stage", "MAX_LENGTH 40") in found
+
+
+def test_a_portal_that_serves_no_rules_lists_none() -> None:
+    with serving(lambda asked: Answer("<html>HTTP ERROR 404</html>", 404)) as server:
+        transport = Transport(HubSpotSettings(token="key", base_url=server.url), FixedClock(BEGIN), Meter())
+        assert rules(transport, "deals") == ()
+        transport.close()

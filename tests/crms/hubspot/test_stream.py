@@ -207,7 +207,9 @@ def test_calculated_field_change_without_stamp(world: World) -> None:
 
 
 def test_merge_loser_is_tombstoned(world: World) -> None:
-    one, two, three = (world.deal(f"Deal {n}") for n in range(3))
+    one, three = world.deal("Deal 0"), world.deal("Deal 2")
+    world.wait(seconds=1)
+    two = world.deal("Deal 1")
     world.wait(hours=1)
     world.pull()
     heir = world.portal.merge(one, two)

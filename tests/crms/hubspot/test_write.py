@@ -118,6 +118,54 @@ def test_a_rule_of_the_portal_is_a_rejection_with_its_words(world: World) -> Non
     assert "Close date is required" in str(results[deal.id].message)
 
 
+@pytest.mark.parametrize(("version", "status"), [("2026-03", "written"), ("2026-09", "rejected")])
+def test_the_admins_rules_bind_writes_under_2026_09(world: World, version: str, status: str) -> None:
+    """A write of one of our values is refused for a rule about another property; the words of the rule reach the dead letter."""
+    bad, fine = world.deal("Closed without a date"), world.deal("Fine")
+    rule = Problem("closedate", "REQUIRED_PROPERTY", "Close date is required when the deal is won")
+    world.portal.rules_2026_09.append(lambda record, wanted: rule if record.id == bad.id else None)
+    with world_of(world.house, world.portal, api_version=version) as newer:
+        results = by_id(newer.crm.write([update(bad.id, kpi_pace="slow"), update(fine.id, kpi_pace="slow")]))
+    assert (results[bad.id].status, results[fine.id].status) == (status, "written")
+    if status == "rejected":
+        assert (results[bad.id].code, results[bad.id].crm_code) == ("SC-E121", "REQUIRED_PROPERTY")
+        assert "Close date is required when the deal is won" in str(results[bad.id].message)
+
+
+def test_the_one_error_schema_of_2026_09_is_read() -> None:
+    """A 207 whose rows are whole errors: the input in the context of the row, of a detail, or only in the text."""
+
+    def answer(asked: Asked) -> Answer:
+        first, second, third, fourth = asked.json["inputs"]
+        rows = [
+            {"status": "error", "category": "VALIDATION_ERROR", "message": "refused", "context": {}, "links": {}, "errors": [
+                {"message": "Close date is required", "code": "CONDITIONAL_REQUIRED", "in": "properties",
+                 "context": {"objectWriteTraceId": [first["objectWriteTraceId"]]}}]},
+            {"status": "error", "category": "OBJECT_NOT_FOUND", "message": "gone", "context": {"ids": [second["id"]]}, "errors": [], "links": {}},
+            {"status": "error", "category": "VALIDATION_ERROR", "message": f"Object {third['id']} is not valid", "context": {}, "errors": [
+                {"message": "kpi_pace has no such option", "code": "INVALID_OPTION"}]},
+        ]  # fmt: skip
+        return Answer({"status": "COMPLETE", "results": [took(fourth)], "numErrors": 3, "errors": rows}, 207)
+
+    told: list[WriteResult] = []
+    scripted(told, [update(str(n), kpi_pace="slow") for n in range(101, 105)], answer)
+    assert [(result.status, result.code) for result in told] == [
+        ("rejected", "SC-E121"), ("gone", "SC-E128"), ("rejected", "SC-E123"), ("written", None),
+    ]  # fmt: skip
+    assert told[0].crm_code == "CONDITIONAL_REQUIRED"
+    assert "Close date is required" in str(told[0].message)
+
+
+@pytest.mark.parametrize("body", ["<html><h2>HTTP ERROR 404</h2></html>", ""])
+def test_a_version_that_is_retired_buries_no_record(body: str) -> None:
+    """404 on the path says nothing of the records: nobody is gone, the push stops."""
+    told: list[WriteResult] = []
+    with pytest.raises(CrmConfigError) as caught:
+        scripted(told, [update("101", kpi_pace="slow")], lambda asked: Answer(body, 404))
+    assert caught.value.code == "SC-E055"
+    assert told == []
+
+
 def test_outside_the_manifest_nothing_is_sent(world: World) -> None:
     deal = world.deal()
     with pytest.raises(OutsideManifest):
