@@ -129,9 +129,9 @@ def connect(conversation: Conversation, base_url: str, clock: FixedClock, secret
         settings = SalesforceSettings(base_url, client_id=f"{secret}-client", client_secret=secret)
         return SalesforceCrm(settings, clock, MANIFEST["salesforce"])
     if conversation.oauth:
-        app = HubSpotSettings(base_url=base_url, client_id=f"{secret}-client", client_secret=secret, refresh_token=f"{secret}-refresh")
+        app = HubSpotSettings(base_url=base_url, client_id=f"{secret}-client", client_secret=secret, refresh_token=f"{secret}-refresh", parallel=1)
         return HubSpotCrm(app, clock, MANIFEST["hubspot"])
-    return HubSpotCrm(HubSpotSettings(token=secret, base_url=base_url), clock, MANIFEST["hubspot"])
+    return HubSpotCrm(HubSpotSettings(token=secret, base_url=base_url, parallel=1), clock, MANIFEST["hubspot"])  # in one order
 
 
 # -- what is said ------------------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ class Answer:
     def content(self) -> bytes:
         if self.body is None:
             return b""
+        if isinstance(self.body, bytes):
+            return self.body
         return self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
 
 
@@ -98,7 +100,7 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[Server]:
                 return
             self.wfile.write(content)
 
-        do_GET = do_POST = do_PATCH = handle_any  # noqa: N815 - the names that the library looks for
+        do_GET = do_POST = do_PATCH = do_DELETE = handle_any  # noqa: N815 - the names that the library looks for
 
     class Quiet(ThreadingHTTPServer):
         def handle_error(self, *_: object) -> None:

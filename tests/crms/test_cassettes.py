@@ -25,7 +25,7 @@ from tests.crms.conversations import API, CONVERSATIONS, NOW, Conversation, conn
 from tests.crms.recorder import CASSETTES, HOST, findings, recorder, scrub
 
 FILES = sorted(path.relative_to(CASSETTES).as_posix() for path in CASSETTES.rglob("*") if path.is_file() and path.name != "README.md")
-LARGEST = 150_000  # bytes
+LARGEST = 200_000  # bytes
 ROW = re.compile(
     r"^\| `(?P<file>[^`]+)` \| (?P<about>.+?) \| (?P<origin>.+?) \| (?P<on>.+?) \| (?P<api>.+?) \| (?P<edited>.+?) \| `(?P<digest>\w+)` \|$", re.M
 )
@@ -97,7 +97,7 @@ def test_salesforce_check(attempts: list[object]) -> None:
 
 def test_salesforce_discover(attempts: list[object]) -> None:
     fields = replay("salesforce/discover.yaml", attempts)
-    assert len(fields) == 79
+    assert len(fields) == 86
     assert fields["Name"] == Field("Name", "Name", "text", writable=True, length=120)
     assert fields["Amount"] == Field("Amount", "Amount", "money", writable=True, scale=2)
     assert fields["KPI_Pace__c"].options == (Option("On pace", "On pace"), Option("Slow", "Slow"), Option("Stuck", "Stuck"))
@@ -180,13 +180,13 @@ def test_hubspot_check(attempts: list[object]) -> None:
 
 
 def test_hubspot_oauth(attempts: list[object]) -> None:
-    """The token request, and the gauge that OAuth apps have to ask for."""
-    assert replay("hubspot/oauth.yaml", attempts) == replace(PORTAL, calls_used=2)
+    """The token request; an OAuth app has no daily limit, so its gauge is unknown."""
+    assert replay("hubspot/oauth.yaml", attempts) == replace(PORTAL, calls_used=None, calls_max=None)
 
 
 def test_hubspot_discover(attempts: list[object]) -> None:
     fields = replay("hubspot/discover.yaml", attempts)
-    assert len(fields) == 216
+    assert len(fields) == 223
     assert fields["dealname"] == Field("dealname", "Deal name", "text", writable=True, length=65_536)
     assert fields["kpi_pace"] == Field(
         "kpi_pace", "Pace", "picklist", writable=True, restricted=True,
