@@ -28,7 +28,7 @@ CREATE TABLE activities (
     due_on DATE,
     completed_on DATE,
     participants JSON NOT NULL,
-    deleted BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL, twin VARCHAR,
     PRIMARY KEY (connection, id, opportunity)
 );
 CREATE INDEX activities_by_opportunity ON activities (connection, opportunity);
@@ -43,6 +43,12 @@ CREATE TABLE bookmarks (
     fingerprint VARCHAR,
     updated_at DATETIME NOT NULL,
     PRIMARY KEY (connection, stream)
+);
+CREATE TABLE calls (
+    connection VARCHAR NOT NULL,
+    slot DATETIME NOT NULL,
+    calls INTEGER NOT NULL,
+    PRIMARY KEY (connection, slot)
 );
 CREATE TABLE changes (
     connection VARCHAR NOT NULL,
@@ -61,12 +67,13 @@ CREATE TABLE connections (
     latched_code VARCHAR,
     latched_message VARCHAR,
     latched_credential VARCHAR,
-    latched_at DATETIME,
+    latched_at DATETIME, time_zone VARCHAR,
     PRIMARY KEY (connection)
 );
 CREATE TABLE contact_roles (
     connection VARCHAR NOT NULL,
     opportunity VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
     contact VARCHAR NOT NULL,
     role VARCHAR,
     persona VARCHAR,
@@ -74,7 +81,7 @@ CREATE TABLE contact_roles (
     "primary" BOOLEAN,
     added_on DATE,
     first_seen DATETIME,
-    PRIMARY KEY (connection, opportunity, contact)
+    PRIMARY KEY (connection, opportunity, id)
 );
 CREATE TABLE contacts (
     connection VARCHAR NOT NULL,
@@ -118,6 +125,18 @@ CREATE TABLE gates (
     status VARCHAR,
     PRIMARY KEY (connection, opportunity, gate)
 );
+CREATE TABLE leads (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    lead_source VARCHAR,
+    mql_on DATE,
+    sql_on DATE,
+    sqo_on DATE,
+    opportunity VARCHAR,
+    merged_into VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
 CREATE TABLE leases (
     connection VARCHAR NOT NULL,
     stream VARCHAR NOT NULL,
@@ -125,6 +144,18 @@ CREATE TABLE leases (
     fence INTEGER NOT NULL,
     expires_at DATETIME NOT NULL,
     PRIMARY KEY (connection, stream)
+);
+CREATE TABLE line_items (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    opportunity VARCHAR,
+    product VARCHAR,
+    family VARCHAR,
+    quantity TEXT,
+    amount TEXT,
+    "on" DATE,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
 );
 CREATE TABLE observations (
     connection VARCHAR NOT NULL,
@@ -209,6 +240,34 @@ CREATE TABLE plans (
     reason VARCHAR,
     PRIMARY KEY (id)
 );
+CREATE TABLE pull_findings (
+    connection VARCHAR NOT NULL,
+    number INTEGER NOT NULL,
+    code VARCHAR NOT NULL,
+    severity VARCHAR NOT NULL,
+    message VARCHAR NOT NULL,
+    next VARCHAR,
+    PRIMARY KEY (connection, number)
+);
+CREATE TABLE reconciliations (
+    connection VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    at DATETIME NOT NULL,
+    live INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    gone INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    vanished INTEGER NOT NULL,
+    examples JSON NOT NULL,
+    PRIMARY KEY (connection, stream)
+);
+CREATE TABLE refresh_tokens (
+    connection VARCHAR NOT NULL,
+    token VARCHAR NOT NULL,
+    initial VARCHAR NOT NULL,
+    saved_at DATETIME NOT NULL,
+    PRIMARY KEY (connection)
+);
 CREATE TABLE run_streams (
     run INTEGER NOT NULL,
     stream VARCHAR NOT NULL,
@@ -237,6 +296,19 @@ CREATE TABLE runs (
     PRIMARY KEY (id)
 );
 CREATE INDEX runs_by_connection ON runs (connection, id);
+CREATE TABLE schema_snapshots (
+    connection VARCHAR NOT NULL,
+    object VARCHAR NOT NULL,
+    taken_at DATETIME NOT NULL,
+    content JSON NOT NULL,
+    PRIMARY KEY (connection, object)
+);
+CREATE TABLE set_aside (
+    connection VARCHAR NOT NULL,
+    stream VARCHAR NOT NULL,
+    record VARCHAR NOT NULL,
+    PRIMARY KEY (connection, stream, record)
+);
 CREATE TABLE snapshots (
     connection VARCHAR NOT NULL,
     kpi VARCHAR NOT NULL,
@@ -259,6 +331,16 @@ CREATE TABLE stages_seen (
     first_seen DATETIME NOT NULL,
     last_seen DATETIME NOT NULL,
     PRIMARY KEY (connection, pipeline, stage)
+);
+CREATE TABLE tickets (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    account VARCHAR,
+    severity VARCHAR,
+    opened_on DATE,
+    merged_into VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
 );
 CREATE TABLE writes (
     id INTEGER NOT NULL,

@@ -56,10 +56,16 @@ class ConnectionBook:
         self._database = database
         self._clock = clock
 
-    def checked(self, connection: str, org_id: str) -> None:
-        """The credential proved itself against this org: noted with the time, and a latch opens."""
+    def checked(self, connection: str, org_id: str, time_zone: str | None = None) -> None:
+        """The credential proved itself against this org: noted with the time and the org's zone, and a latch opens."""
         opened = {"latched_code": None, "latched_message": None, "latched_credential": None, "latched_at": None}
-        self._set(connection, {"org_id": org_id, "checked_at": self._clock.now(), **opened})
+        zone = {"time_zone": time_zone} if time_zone else {}
+        self._set(connection, {"org_id": org_id, "checked_at": self._clock.now(), **zone, **opened})
+
+    def time_zone(self, connection: str) -> str | None:
+        """The account's own time zone as it last named it, None before the first time."""
+        row = self._row(connection)
+        return None if row is None else row.time_zone
 
     def org_id(self, connection: str) -> str | None:
         """The org that the credential last proved, None before the first time."""
@@ -71,9 +77,10 @@ class ConnectionBook:
         return None if row is None else row.checked_at
 
     def latch(self, connection: str, code: str, message: str, *, credential: str | None = None) -> None:
-        """Remember a refusal for good."""
-        now = self._clock.now()
-        self._set(connection, {"latched_code": code, "latched_message": message, "latched_credential": credential, "latched_at": now})
+        """Remember a refusal for good. The same credential refused again stays latched since the first time."""
+        held = self.latched(connection, credential=credential)
+        since = self._clock.now() if held is None else held.since
+        self._set(connection, {"latched_code": code, "latched_message": message, "latched_credential": credential, "latched_at": since})
 
     def latched(self, connection: str, *, credential: str | None = None) -> Latch | None:
         """The latch, None where there is none or where it was another credential that was refused."""

@@ -65,6 +65,8 @@ def settle(connection: Connection, name: str, stream: str, records: set[str], fa
     """Resolve what stood against records that now get through, or that now fail for another reason. Returns how many."""
     now_failing = {(letter.record, letter.code) for letter in failing}
     touched = records | {record for record, _ in now_failing}
+    if not touched - {""}:
+        return 0
     query = select(LETTERS.c.id, LETTERS.c.record, LETTERS.c.code).where(LETTERS.c.connection == name, LETTERS.c.stream == stream)
     standing = connection.execute(query.where(LETTERS.c.status != "resolved")).all()
     mended = [row.id for row in standing if row.record in touched and (row.record, row.code) not in now_failing]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -44,17 +45,20 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     ),
     "changes": ("id", "opportunity", "field", "value", "at", "by"),
     "gates": ("opportunity", "gate", "opened_on", "decided_on", "result", "required", "dated_by", "status"),
-    "contact_roles": ("opportunity", "contact", "persona", "stance", "primary", "added_on", "first_seen"),
+    "contact_roles": ("opportunity", "id", "contact", "role", "persona", "stance", "primary", "added_on", "first_seen"),
     "activities": (
         "id", "opportunity", "kind", "direction", "topic", "at", "on", "owner", "contact", "account", "outcome", "created_by", "due_on",
-        "completed_on", "participants", "deleted",
+        "completed_on", "participants", "twin", "deleted",
     ),
+    "leads": ("id", "lead_source", "mql_on", "sql_on", "sqo_on", "opportunity", "merged_into", "deleted"),
+    "tickets": ("id", "account", "severity", "opened_on", "merged_into", "deleted"),
+    "line_items": ("id", "opportunity", "product", "amount", "deleted"),
 }  # fmt: skip
 """What is read of each table."""
 ORDERS: Mapping[str, tuple[str, ...]] = {
     "changes": history.ORDER,
     "gates": ("opportunity", "gate"),
-    "contact_roles": ("opportunity", "contact"),
+    "contact_roles": ("opportunity", "id"),
     "activities": ("id", "opportunity"),
 }
 
@@ -69,7 +73,7 @@ def sections(
     ignored: Callable[[str | None], bool] = lambda native: False,
 ) -> dict[str, list[Row]]:
     """Section → rows: accounts, owners, opportunities, stage_history, closes_on_history, owner_history, amount_history, splits, gates,
-    contacts, opportunity_contacts, activities, leads, tickets (splits, leads and tickets come from files: empty here).
+    contacts, opportunity_contacts, activities, leads, tickets (splits come from files: empty here).
 
     ``day`` is ``Calendar.day``, the others as in :class:`connector.state.survivors.Maps`. One consistent view of the database.
     """
@@ -80,21 +84,22 @@ def sections(
     deals = Deals.of_rows(stored["opportunities"], ignored)
     accounts, contacts = aliases(stored["accounts"]), aliases(stored["contacts"])
     moves = history.Moves(stored["changes"], deals, maps)
+    products = _products(stored["line_items"], deals)
     return {
         "accounts": _living(stored["accounts"]),
         "owners": [{"id": row["id"], "name": row["name"], "active": row["active"] and not row["deleted"]} for row in stored["owners"]],
-        "opportunities": [_deal(row, maps, accounts, moves, primary) for row, primary in _with_primary(deals, stored["contact_roles"])],
+        "opportunities": [_deal(row, maps, accounts, moves, primary, products) for row, primary in _with_primary(deals, stored["contact_roles"])],
         "stage_history": moves.stages(),
         "closes_on_history": moves.closes_on(),
         "owner_history": moves.owners(),
         "amount_history": moves.amounts(),
         "splits": [],
-        "gates": [gate for row in stored["gates"] if row["opportunity"] in deals.rows for gate in _attempts(row, log, maps)],
+        "gates": [gate for row in stored["gates"] if row["opportunity"] in deals.rows for gate in _attempts(row, log, moves, maps)],
         "contacts": [{**row, "role": None} for row in _living(stored["contacts"])],
         "opportunity_contacts": _roles(stored["contact_roles"], deals, contacts, maps),
         "activities": _activities(stored["activities"], deals, accounts, contacts, maps),
-        "leads": [],
-        "tickets": [],
+        "leads": [{**row, "opportunity": deals.of(row["opportunity"])} for row in _living(stored["leads"])],
+        "tickets": [{**row, "account": accounts.get(row["account"], row["account"])} for row in _living(stored["tickets"])],
     }
 
 
@@ -116,12 +121,24 @@ def _with_primary(deals: Deals, roles: Iterable[Row]) -> Iterator[tuple[Row, boo
         yield row, said.get(id)
 
 
-def _deal(row: Row, maps: Maps, accounts: Mapping[str, str], moves: history.Moves, primary: bool | None) -> Row:
+def _products(rows: Iterable[Row], deals: Deals) -> dict[str, str]:
+    """Deal → the product of its largest line item, of equals the first by id."""
+    best: dict[str, tuple[Decimal, str]] = {}
+    for row in sorted((row for row in rows if not row["deleted"] and row["product"] is not None), key=lambda row: str(row["id"])):
+        deal, amount = deals.of(row["opportunity"]), row["amount"] or Decimal(0)
+        if deal is not None and (deal not in best or amount > best[deal][0]):
+            best[deal] = (amount, row["product"])
+    return {deal: product for deal, (_, product) in best.items()}
+
+
+def _deal(row: Row, maps: Maps, accounts: Mapping[str, str], moves: history.Moves, primary: bool | None, products: Mapping[str, str]) -> Row:
     deal = {RENAMED.get(name, name): value for name, value in row.items()}
     for name in ("native_pipeline", "merged_into", "deleted"):
         del deal[name]
     deal["account"] = accounts.get(row["account"], row["account"])
     deal["pipeline"] = maps.pipeline_of(row["native_pipeline"])
+    if deal["product"] is None:
+        deal["product"] = products.get(row["id"])
     deal["primary_contact"] = primary if row["primary_contact"] is None else row["primary_contact"]
     if not moves.has_stages(row["id"]):
         deal["stage"] = maps.stage_of(row["native_pipeline"], row["raw_stage"])
@@ -141,27 +158,34 @@ def _results(db: Connection, connection: str) -> Log:
     return found
 
 
-def _attempts(row: Row, log: Log, maps: Maps) -> Iterator[Row]:
+def _attempts(row: Row, log: Log, moves: history.Moves, maps: Maps) -> Iterator[Row]:
     """The earlier attempts that our log holds of a gate, then the present one, if its fields say anything."""
     deal, gate = row["opportunity"], row["gate"]
-    present = _present(row, log.get((deal, f"{gate}.result"), []), maps)
+    present = _present(row, log.get((deal, f"{gate}.result"), []), moves, maps)
     for entry in log.get((deal, f"{gate}.attempt"), []):
-        earlier = _earlier(entry, maps)
+        earlier = _earlier(row, entry, moves, maps)
         if any(earlier[name] != present[name] for name in ("opened_on", "result")):
             yield {"opportunity": deal, "gate": gate, **earlier, "required": row["required"]}
     if row["required"] is not None or any(present[name] is not None for name in ("opened_on", "decided_on", "result")):
         yield {"opportunity": deal, "gate": gate, **present, "required": row["required"]}
 
 
-def _present(row: Row, entries: list[Entry], maps: Maps) -> Row:
+def _present(row: Row, entries: list[Entry], moves: history.Moves, maps: Maps) -> Row:
+    """The attempt as the deal's fields have it, dated by the CRM's history of them or by our log where they hold no date."""
     result = outcome(row["result"], row["status"])
     decided, quality = row["decided_on"], "date_field"
     if result is not None and (decided is None or row["dated_by"] == "observation"):
-        seen = _came_about(entries, result)
-        decided, quality = (decided, "none") if seen is None else (maps.day(seen), "observed")
+        decided, quality = _dated(moves.decided(row["opportunity"], row["gate"], result), _came_about(entries, result), decided, maps)
     elif row["opened_on"] is None and decided is None:
         quality = "none"
     return {"opened_on": row["opened_on"], "decided_on": decided, "result": result, "quality": quality}
+
+
+def _dated(told: datetime | None, seen: datetime | None, otherwise: date | None, maps: Maps) -> tuple[date | None, str]:
+    """(day, quality) of a decision: as the CRM's history tells it, else as we saw it."""
+    if told is not None:
+        return maps.day(told), "system"
+    return (otherwise, "none") if seen is None else (maps.day(seen), "observed")
 
 
 def _came_about(entries: list[Entry], result: str) -> datetime | None:
@@ -171,13 +195,14 @@ def _came_about(entries: list[Entry], result: str) -> datetime | None:
     return entries[-1].first_seen
 
 
-def _earlier(entry: Entry, maps: Maps) -> Row:
+def _earlier(row: Row, entry: Entry, moves: history.Moves, maps: Maps) -> Row:
     """An earlier attempt, from its log entry."""
     kept = orjson.loads(entry.value or "{}")
     decided, quality = history.day(kept["decided_on"]), "date_field"
     if decided is None or kept["dated_by"] == "observation":
-        seen = kept["seen_at"]
-        decided, quality = (decided, "none") if seen is None else (maps.day(datetime.fromisoformat(seen)), "observed")
+        told = moves.decided(row["opportunity"], row["gate"], kept["result"], ended_by=entry.first_seen)
+        seen = None if kept["seen_at"] is None else datetime.fromisoformat(kept["seen_at"])
+        decided, quality = _dated(told, seen, decided, maps)
     return {"opened_on": history.day(kept["opened_on"]), "decided_on": decided, "result": kept["result"], "quality": quality}
 
 
@@ -185,27 +210,30 @@ def _earlier(entry: Entry, maps: Maps) -> Row:
 
 
 def _roles(rows: Iterable[Row], deals: Deals, contacts: Mapping[str, str], maps: Maps) -> list[Row]:
-    """One row per deal and contact, dated by the earliest where a merge makes one of two."""
-    found: dict[tuple[str, str], Row] = {}
+    """One row per deal, contact and persona: several roles, as a merge may make them of two contacts, count each for its persona.
+
+    What lookups say comes before what roles say. A role without a persona tells since when the contact is there, and its stance.
+    """
+    parts: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         deal, contact = deals.of(row["opportunity"]), contacts.get(row["contact"], row["contact"])
-        if deal is None:
-            continue
-        added, quality = _added(row, maps)
-        new: Row = {
-            "opportunity": deal,
-            "contact": contact,
-            "added_on": added,
-            "persona": row["persona"],
-            "stance": row["stance"],
-            "quality": quality,
-        }
-        held = found.get((deal, contact))
-        if held is not None:
-            first, second = (new, held) if (added or date.min) < (held["added_on"] or date.min) else (held, new)
-            new = {**first, "persona": first["persona"] or second["persona"], "stance": first["stance"] or second["stance"]}
-        found[deal, contact] = new
-    return list(found.values())
+        if deal is not None:
+            added, quality = _added(row, maps)
+            parts.setdefault((deal, contact), []).append({**row, "added_on": added, "quality": quality})
+    found: list[Row] = []
+    for (deal, contact), mine in parts.items():
+        mine.sort(key=lambda row: (row["added_on"] or date.min, row["id"]))
+        told = [row for row in mine if row["persona"] is not None]
+        lookups = [row for row in told if row["role"] == row["id"]]
+        for persona in dict.fromkeys(row["persona"] for row in lookups or told) or (None,):
+            same = [row for row in mine if row["persona"] in (persona, None)]
+            stance = next((row["stance"] for row in same if row["stance"] is not None), None)
+            first = same[0]
+            found.append({
+                "opportunity": deal, "contact": contact, "added_on": first["added_on"], "persona": persona, "stance": stance,
+                "quality": first["quality"],
+            })  # fmt: skip
+    return found
 
 
 def _added(row: Row, maps: Maps) -> tuple[date | None, str]:
@@ -217,7 +245,12 @@ def _added(row: Row, maps: Maps) -> tuple[date | None, str]:
 
 def _activities(rows: Iterable[Row], deals: Deals, accounts: Mapping[str, str], contacts: Mapping[str, str], maps: Maps) -> list[Row]:
     found: dict[tuple[str, Any], Row] = {}
-    for row in rows:
+    known = list(rows)
+    told_elsewhere = {row["twin"] for row in known if row["twin"] is not None and not row["deleted"]}
+    for row in known:
+        if row["id"] in told_elsewhere:
+            continue
+        del row["twin"]
         deal = deals.of(row["opportunity"] or None)
         if row.pop("deleted") or (row["opportunity"] and deal is None):
             continue

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import groupby
 from operator import itemgetter
 
+from connector.state.observations import outcome
 from connector.state.reading import Row
 from connector.state.survivors import Deals, Maps
 
@@ -88,6 +89,18 @@ class Moves:
             if before is None or _money(before["value"]) != amount:
                 found.append({"opportunity": opportunity, "at": change["at"], "amount": amount})
         return found
+
+    def decided(self, opportunity: str, gate: str, result: str, *, ended_by: datetime | None = None) -> datetime | None:
+        """When a gate came to its present result, or to one that was over by an instant, as the CRM's history of its field tells it;
+        None where it keeps none, or ends elsewhere."""
+        reached: list[tuple[str | None, datetime]] = []
+        for row in self._by_field.get(f"{gate}.result", {}).get(opportunity, ()):
+            now = outcome(None, row["value"])
+            if not reached or reached[-1][0] != now:
+                reached.append((now, row["at"]))
+        if ended_by is None:
+            return reached[-1][1] if reached and reached[-1][0] == result else None
+        return next((at for told, at in reversed(reached) if told == result and at <= ended_by), None)
 
     def _steps(self, name: str) -> Iterator[tuple[str, Row | None, Row]]:
         for opportunity, rows in self._by_field.get(name, {}).items():

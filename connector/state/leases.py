@@ -70,18 +70,18 @@ class LeaseBook:
         now = self._clock.now()
         until = now + timedelta(seconds=ttl)
         with self._database.write() as db:
-            fence = db.scalar(select(func.coalesce(func.max(LEASES.c.fence), 0) + 1))
+            mine = (LEASES.c.connection == connection) & (LEASES.c.stream == stream)
+            left, fence = db.execute(select(func.max(LEASES.c.owner).filter(mine), func.coalesce(func.max(LEASES.c.fence), 0) + 1)).one()
             values = {"owner": owner, "fence": fence, "expires_at": until}
             statement = insert(LEASES).values(connection=connection, stream=stream, **values)
-            left = db.scalar(select(LEASES.c.owner).where(LEASES.c.connection == connection, LEASES.c.stream == stream))
             free = or_(LEASES.c.owner.is_(None), LEASES.c.expires_at <= now)
             if left is not None and died(left):
                 free = or_(free, LEASES.c.owner == left)
             taken = db.execute(statement.on_conflict_do_update(index_elements=["connection", "stream"], set_=values, where=free))
             if taken.rowcount != 1:
-                held = db.execute(select(LEASES).where(LEASES.c.connection == connection, LEASES.c.stream == stream)).one()
+                held = db.execute(select(LEASES).where(mine)).one()
                 raise LeaseHeld(f"{connection} {stream} is held by {held.owner} until {held.expires_at:%Y-%m-%d %H:%M:%S} UTC")
-        return Lease(self, Holder(connection, stream, owner, int(fence or 0), until), ttl, heartbeat)
+        return Lease(self, Holder(connection, stream, owner, int(fence), until), ttl, heartbeat)
 
     def renew(self, held: Holder, ttl: float = TTL) -> Holder:
         """The same lease with a later end. Raises LeaseHeld if somebody took it over in the meantime."""

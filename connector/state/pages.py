@@ -24,7 +24,7 @@ WRITES = table(Writes)
 KEPT_BY_A_TOMBSTONE = frozenset({"connection", "id", "opportunity", "kind", "modified_at"})
 """What stays of a record that is gone: its identity, and the stamp by which an older page is told from a newer one."""
 COLUMNS = {name: columns(name) for name in TABLES}
-BURIED = ("owners", "accounts", "contacts", "opportunities", "activities")
+BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ def store(connection: Connection, name: str, batch: Batch, run: int | None, now:
                 on_deal = (value["opportunity"], value["contact"])
                 value["first_seen"] = first_seen[on_deal] if on_deal in first_seen else None if value["opportunity"] in unread else now
         upsert(connection, CANONICAL[kind], values)
-    gone += _entomb(connection, name, batch.tombstones.values())
+    gone += entomb(connection, name, batch.tombstones.values())
     return gone, logged
 
 
@@ -179,12 +179,18 @@ def _first_seen(connection: Connection, name: str, batch: Batch) -> dict[tuple[s
     found: dict[tuple[str, str], datetime | None] = {}
     for some in chunks(sorted(deals)):
         query = select(ROLES.c.opportunity, ROLES.c.contact, ROLES.c.first_seen).where(ROLES.c.connection == name, ROLES.c.opportunity.in_(some))
-        found.update({(row.opportunity, row.contact): row.first_seen for row in connection.execute(query)})
+        for row in connection.execute(query):
+            pair = (row.opportunity, row.contact)
+            held = found.get(pair, row.first_seen)
+            found[pair] = None if held is None or row.first_seen is None else min(held, row.first_seen)
     return found
 
 
 def _replace(connection: Connection, name: str, batch: Batch) -> int:
-    """Empty the sets that the batch replaces. Returns how many rows went for good, not those that come back at once."""
+    """Empty the sets that the batch replaces. Returns how many rows went for good, not those that come back at once.
+
+    The roles of a deal are those that hang on it as records or associations: contacts named by its own lookups come and go with its fields.
+    """
     sets: dict[tuple[str, str], list[str]] = {}
     for replace in batch.replaces:
         sets.setdefault((replace.table, replace.column), []).append(replace.value)
@@ -194,7 +200,9 @@ def _replace(connection: Connection, name: str, batch: Batch) -> int:
         keys = KEYS[kind]
         coming = {tuple(getattr(row, key) or "" for key in keys) for row in batch.of_type(kind)}
         for some in chunks(values):
-            where = (target.c.connection == name, target.c[column].in_(some))
+            where = [target.c.connection == name, target.c[column].in_(some)]
+            if (kind, column) == ("contact_roles", "opportunity"):
+                where.append(ROLES.c.role.is_distinct_from(ROLES.c.id))  # a lookup's id is its role
             held = connection.execute(select(*(target.c[key] for key in keys)).where(*where)).all()
             gone += sum(tuple(row) not in coming for row in held)
             if held:
@@ -202,7 +210,8 @@ def _replace(connection: Connection, name: str, batch: Batch) -> int:
     return gone
 
 
-def _entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -> int:
+def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -> int:
+    """Records that are gone: their values are scrubbed, here and in the ledger. Returns how many."""
     by_table: dict[str, list[Tombstone]] = {}
     for tombstone in tombstones:
         by_table.setdefault(tombstone.table, []).append(tombstone)

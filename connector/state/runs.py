@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, select, update
 
 from connector.errors import StateError
 from connector.state.database import Database, Now, upsert
@@ -164,13 +164,28 @@ class RunBook:
         with self._database.read() as db:
             return list(db.scalars(query))
 
-    def calls_since(self, connection: str, since: datetime) -> int:
-        """API calls of a connection's runs that started since: those of every stream, and those that pushes put into their summary."""
+    def call_counts(self, connection: str, stream: str, *, complete: bool, limit: int = 5) -> list[int]:
+        """API calls of the last like runs, newest first: same stream, same completeness, ended ok or partial."""
+        query = (
+            select(STREAMS.c.calls)
+            .join(RUNS, RUNS.c.id == STREAMS.c.run)
+            .where(RUNS.c.connection == connection, RUNS.c.status.in_(("ok", "partial")), STREAMS.c.stream == stream, STREAMS.c.complete == complete)
+            .order_by(RUNS.c.id.desc())
+            .limit(limit)
+        )
         with self._database.read() as db:
-            of_runs = select(RUNS.c.id).where(RUNS.c.connection == connection, RUNS.c.started_at >= since)
-            pulled = db.scalar(select(func.coalesce(func.sum(STREAMS.c.calls), 0)).where(STREAMS.c.run.in_(of_runs))) or 0
-            pushes = db.scalars(select(RUNS.c.summary).where(RUNS.c.id.in_(of_runs), RUNS.c.kind == "push"))
-            return int(pulled) + sum(int((summary or {}).get("calls", 0)) for summary in pushes)
+            return list(db.scalars(query))
+
+    def summaries(self, connection: str, kind: Kind, *, limit: int = 5) -> list[Mapping[str, Any]]:
+        """What the last runs of a kind that ended ok or partial found worth keeping, newest first."""
+        query = (
+            select(RUNS.c.summary)
+            .where(RUNS.c.connection == connection, RUNS.c.kind == kind, RUNS.c.status.in_(("ok", "partial")), RUNS.c.summary.is_not(None))
+            .order_by(RUNS.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as db:
+            return list(db.scalars(query))
 
     def _read(self, query: Any) -> list[Run]:
         with self._database.read() as db:

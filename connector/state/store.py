@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,7 +12,9 @@ from sqlalchemy import Table, delete, func, select
 
 from connector.errors import StateError
 from connector.model.records import DeadLetter, Mapped
-from connector.state import dead_letters, pages, schema
+from connector.state import census, dead_letters, pages, schema
+from connector.state.calls import CallBook
+from connector.state.census import Census
 from connector.state.connections import ConnectionBook
 from connector.state.database import Database, Now, chunks, locate, secure
 from connector.state.dead_letters import DeadLetterBook
@@ -22,6 +24,7 @@ from connector.state.measures import MeasureBook
 from connector.state.pages import PageCounts
 from connector.state.plans import PlanBook
 from connector.state.runs import RunBook
+from connector.state.snapshots import SnapshotBook
 from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Runs, RunStreams, table
 
 BOOKMARKS = table(Bookmarks)
@@ -52,6 +55,9 @@ class Store:
         self.dead_letters = DeadLetterBook(database, clock)
         self.measures = MeasureBook(database)
         self.connections = ConnectionBook(database, clock)
+        self.census = Census(database, clock)
+        self.schemas = SnapshotBook(database)
+        self.calls = CallBook(database, clock)
 
     @classmethod
     def open(cls, path_or_url: str | Path, clock: Now, *, migrate: bool = True) -> Store:
@@ -94,12 +100,14 @@ class Store:
         fingerprint: str | None = None,
         records: Sequence[str] = (),
         seen_at: datetime | None = None,
+        aside: Sequence[str] | None = None,
     ) -> PageCounts:
         """Rows, replaced sets, tombstones, dead letters, observations and the bookmark, in one transaction.
 
         ``complete_for``: deals whose contact roles are exactly those of this page. ``fingerprint``: that of the mapping the page
         was mapped with. ``records``: ids that mapped, where the rows do not carry them, so that their dead letters are resolved.
         ``seen_at``: the CRM's clock at the start of the run, by which first sights are dated (default: our clock).
+        ``aside``: those of ``records`` that the mapping leaves out by its rules; None where nobody counts the stream.
         A deal older (modified_at) than the stored one is left alone with all its rows. Raises LeaseHeld where the fence is lost.
         """
         now = self.clock.now()
@@ -109,6 +117,8 @@ class Store:
             gone, logged = pages.store(db, connection, batch, run, seen_at or now)
             dead_letters.put(db, connection, dead, run, now)
             resolved = dead_letters.settle(db, connection, stream, batch.records | set(records), dead)
+            if aside is not None:
+                census.set_aside(db, connection, stream, records, aside)
             pages.set_bookmark(db, connection, stream, bookmark, fingerprint, now)
         return PageCounts(batch.size, gone, batch.stale, len(dead), resolved, logged)
 
@@ -120,6 +130,12 @@ class Store:
         if row is None or (fingerprint is not None and row.fingerprint != fingerprint):
             return None
         return dict(row.bookmark)
+
+    def reading_under(self, connection: str) -> dict[str, str | None]:
+        """Stream → fingerprint of the mapping under which its bookmark stands; streams that were never read are absent."""
+        query = select(BOOKMARKS.c.stream, BOOKMARKS.c.fingerprint).where(BOOKMARKS.c.connection == connection)
+        with self.database.read() as db:
+            return {row.stream: row.fingerprint for row in db.execute(query)}
 
     def reset_bookmark(self, connection: str, stream: str | None = None) -> int:
         """Forget how far a stream, or every stream, has been read; the rows stay. Returns how many bookmarks went."""
@@ -185,13 +201,9 @@ class Store:
 
     # -- short cuts ----------------------------------------------------------------------------------------------
 
-    def remember_org(self, connection: str, org_id: str) -> None:
+    def remember_org(self, connection: str, org_id: str, time_zone: str | None = None) -> None:
         """The credential proved itself against this org; see :meth:`ConnectionBook.checked`."""
-        self.connections.checked(connection, org_id)
-
-    def calls_today(self, connection: str) -> int:
-        """Our own API calls of the last 24 hours."""
-        return self.runs.calls_since(connection, self.clock.now() - timedelta(hours=24))
+        self.connections.checked(connection, org_id, time_zone)
 
     def is_paused(self, connection: str) -> bool:
         return self.connections.paused(connection) is not None

@@ -169,13 +169,14 @@ class Gates(SQLModel, table=True):
 
 
 class ContactRoles(SQLModel, table=True):
-    """``first_seen``: when a pull first saw this pair, on the CRM's clock; it survives every later replacement of the set.
-    None: it was there when its deal was first read, so that nobody knows since when."""
+    """``first_seen``: when a pull first saw this contact on this deal, on the CRM's clock; it survives every later replacement of
+    the set. None: it was there when its deal was first read, so that nobody knows since when."""
 
     __tablename__ = "contact_roles"
     connection: str = _key()
     opportunity: str = _key()
-    contact: str = _key()
+    id: str = _key()
+    contact: str
     role: str | None = None
     persona: str | None = None
     stance: str | None = None
@@ -205,6 +206,44 @@ class Activities(SQLModel, table=True):
     due_on: date | None = None
     completed_on: date | None = None
     participants: list[str] = Field(default_factory=list, sa_type=JSON)
+    twin: str | None = None
+    deleted: bool = False
+
+
+class Leads(SQLModel, table=True):
+    __tablename__ = "leads"
+    connection: str = _key()
+    id: str = _key()
+    lead_source: str | None = None
+    mql_on: date | None = None
+    sql_on: date | None = None
+    sqo_on: date | None = None
+    opportunity: str | None = None
+    merged_into: str | None = None
+    deleted: bool = False
+
+
+class Tickets(SQLModel, table=True):
+    __tablename__ = "tickets"
+    connection: str = _key()
+    id: str = _key()
+    account: str | None = None
+    severity: str | None = None
+    opened_on: date | None = None
+    merged_into: str | None = None
+    deleted: bool = False
+
+
+class LineItems(SQLModel, table=True):
+    __tablename__ = "line_items"
+    connection: str = _key()
+    id: str = _key()
+    opportunity: str | None = None
+    product: str | None = None
+    family: str | None = None
+    quantity: Decimal | None = _money()
+    amount: Decimal | None = _money()
+    on: date | None = None
     deleted: bool = False
 
 
@@ -213,7 +252,7 @@ class Activities(SQLModel, table=True):
 
 class Connections(SQLModel, table=True):
     """What is known of a connection as such. ``latched_*``: the CRM refused the credential for good; ``latched_credential``
-    is a hash of the credential that was refused, so that another one may try."""
+    is a hash of the credential that was refused, so that another one may try. ``time_zone``: the account's own."""
 
     __tablename__ = "connections"
     connection: str = _key()
@@ -223,6 +262,26 @@ class Connections(SQLModel, table=True):
     latched_message: str | None = None
     latched_credential: str | None = None
     latched_at: datetime | None = None
+    time_zone: str | None = None
+
+
+class RefreshTokens(SQLModel, table=True):
+    """The newest refresh token, encrypted. ``initial``: hash of the one in the environment from which it descends."""
+
+    __tablename__ = "refresh_tokens"
+    connection: str = _key()
+    token: str
+    initial: str
+    saved_at: datetime
+
+
+class Calls(SQLModel, table=True):
+    """Our own API calls by quarter of an hour (``slot``: its begin, UTC), running processes included."""
+
+    __tablename__ = "calls"
+    connection: str = _key()
+    slot: datetime = _key()
+    calls: int
 
 
 class Bookmarks(SQLModel, table=True):
@@ -268,6 +327,54 @@ class RunStreams(SQLModel, table=True):
     dead_letters: int = 0
     calls: int = 0
     seconds: float = 0.0
+
+
+class SetAside(SQLModel, table=True):
+    """Records that were read and become no row, because the mapping leaves them out (robots, copies): ids only, so that counts add up."""
+
+    __tablename__ = "set_aside"
+    connection: str = _key()
+    stream: str = _key()
+    record: str = _key()
+
+
+class Reconciliations(SQLModel, table=True):
+    """The last comparison of a stream with the CRM's own count, on the CRM's clock. ``held``: what the state had of ``live``;
+    ``gone``: tombstones it led to; ``missing``: records that the CRM has and the state has not; ``vanished``: so many gone at once
+    that they were left alone; ``examples``: ids of some."""
+
+    __tablename__ = "reconciliations"
+    connection: str = _key()
+    stream: str = _key()
+    at: datetime
+    live: int
+    held: int
+    gone: int = 0
+    missing: int = 0
+    vanished: int = 0
+    examples: list[str] = Field(default_factory=list, sa_type=JSON)
+
+
+class SchemaSnapshots(SQLModel, table=True):
+    """The part of a CRM's schema that a connection uses, as last accepted: canonical and sorted. ``object`` is ``pipelines`` for these."""
+
+    __tablename__ = "schema_snapshots"
+    connection: str = _key()
+    object: str = _key()
+    taken_at: datetime
+    content: dict[str, Any] = Field(sa_type=JSON)
+
+
+class FindingsKept(SQLModel, table=True):
+    """What the last pull of a connection had to say, for status: one finding a row, in order."""
+
+    __tablename__ = "pull_findings"
+    connection: str = _key()
+    number: int = _key()
+    code: str
+    severity: str
+    message: str
+    next: str | None = None
 
 
 class Leases(SQLModel, table=True):
@@ -400,5 +507,6 @@ def table(model: type[SQLModel]) -> Table:
 
 METADATA = SQLModel.metadata
 CANONICAL: dict[str, Table] = {
-    str(model.__tablename__): table(model) for model in (Owners, Accounts, Contacts, Opportunities, Changes, Gates, ContactRoles, Activities)
+    str(model.__tablename__): table(model)
+    for model in (Owners, Accounts, Contacts, Opportunities, Changes, Gates, ContactRoles, Activities, Leads, Tickets, LineItems)
 }

@@ -348,16 +348,6 @@ def test_a_writer_that_dies_holding_the_lock_frees_it(folder: Path, store: Store
     assert store.runs.start("c", "pull", "test") == 1
 
 
-def test_calls_of_the_day(store: Store, clock: FixedClock) -> None:
-    run = store.runs.start("c", "pull", "test")
-    store.runs.count(run, StreamCounts("deals", calls=3))
-    store.runs.count(run, StreamCounts("calls", calls=4))
-    store.runs.count(store.runs.start("other", "pull", "test"), StreamCounts("deals", calls=100))
-    assert store.calls_today("c") == 7
-    clock.sleep(2 * 86400)
-    assert store.calls_today("c") == 0
-
-
 def test_a_lease_of_a_dead_process_is_free_at_once(store: Store) -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()

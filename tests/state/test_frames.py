@@ -322,6 +322,52 @@ def test_roles_are_dated_by_the_crm_or_by_first_sight(store: Store, clock: Fixed
     assert found["opportunities"][0]["primary_contact"] is True
 
 
+def decided(store: Store) -> list[tuple[Any, ...]]:
+    return [(row["result"], row["decided_on"], row["quality"]) for row in read(store)["gates"]]
+
+
+def test_a_result_is_dated_by_the_history_of_its_field_where_there_is_one(store: Store, clock: FixedClock) -> None:
+    tabled = GateEvidence("d1", "vac", result="tabled", status="Tabled", dated_by="observation")
+    save(store, DEAL, tabled)
+    assert decided(store) == [("tabled", None, "none")]  # it was there when we first looked, and nothing tells since when
+    save(store, DEAL, tabled, move("s1", "vac.result", "Submitted", 1), move("s2", "vac.result", "tabled", 4), move("s3", "vac.result", "tabled", 5))
+    assert decided(store) == [("tabled", at(4).date(), "system")]
+    clock.sleep(30 * 86400)
+    approved = GateEvidence("d1", "vac", result="approved", status="Approved", dated_by="observation")
+    save(store, DEAL, approved)
+    assert decided(store)[-1] == ("approved", date(2026, 12, 20), "observed")  # the history does not go as far
+    save(store, DEAL, approved, move("s4", "vac.result", "Submitted", 20), move("s5", "vac.result", "approved", 28))
+    assert decided(store) == [("tabled", at(4).date(), "system"), ("approved", at(28).date(), "system")]
+
+
+def test_a_date_of_the_gate_itself_comes_before_its_history(store: Store) -> None:
+    save(store, DEAL, GateEvidence("d1", "vac", decided_on=MAY, result="approved"), move("s1", "vac.result", "approved", 4))
+    assert decided(store) == [("approved", MAY, "date_field")]
+
+
+def personas(store: Store) -> list[tuple[Any, ...]]:
+    return [(row["contact"], row["persona"], row["added_on"], row["stance"]) for row in read(store)["opportunity_contacts"]]
+
+
+def test_each_role_of_a_contact_counts_for_its_persona(store: Store) -> None:
+    june = date(2026, 6, 1)
+    save(
+        store, DEAL, Contact("p1"), Mapped(tombstones=(Tombstone("contacts", "p2", "p1"),)),
+        ContactRole("d1", "p1", "Economic Buyer", "cfo", added_on=june, id="k1"),
+        ContactRole("d1", "p2", "Evaluator", "vp_it", added_on=MAY, id="k2"),
+        ContactRole("d1", "p1", "Technical Buyer", "vp_it", added_on=june, id="k3"), ContactRole("d1", "p3", "Other", added_on=june, id="k4"),
+    )  # fmt: skip
+    assert personas(store) == [("p1", "vp_it", MAY, None), ("p1", "cfo", june, None), ("p3", None, june, None)]
+    save(store, ContactRole("d1", "p1", "Blocker", None, "blocker", added_on=MAY, id="k5"))
+    assert personas(store)[:2] == [("p1", "vp_it", MAY, "blocker"), ("p1", "cfo", MAY, "blocker")]
+
+
+def test_a_lookup_comes_before_a_role(store: Store) -> None:
+    role, lookup = ContactRole("d1", "p1", "CFO", "cfo", added_on=MAY, id="k1"), "Buyer__c of d1"
+    save(store, DEAL, role, ContactRole("d1", "p1", lookup, "procurement", id=lookup))
+    assert [persona for _, persona, *_ in personas(store)] == ["procurement"]
+
+
 def test_the_deals_own_word_on_its_primary_contact_comes_first(store: Store) -> None:
     save(store, Opportunity("d1", primary_contact=False), Opportunity("d2"), ContactRole("d1", "p1", primary=True), ContactRole("d2", "p1"))
     assert [deal["primary_contact"] for deal in read(store)["opportunities"]] == [False, None]

@@ -69,6 +69,7 @@ def test_a_page_lands_with_its_bookmark(store: Store) -> None:
     assert store.bookmark("c", "opportunities") == {"after": "2026-11-01", "id": "d1"}
     assert store.counts("c") == {
         "owners": 0, "accounts": 0, "contacts": 0, "opportunities": 1, "changes": 2, "gates": 1, "contact_roles": 1, "activities": 0,
+        "leads": 0, "tickets": 0, "line_items": 0,
     }  # fmt: skip
 
 
@@ -137,6 +138,26 @@ def test_contact_roles_outside_a_complete_page_go_and_first_seen_stays(store: St
     assert {(row["opportunity"], row["contact"]): (row["role"], row["first_seen"]) for row in rows(store, "contact_roles")} == {
         ("d1", "p1"): ("Blocker", seen), ("d1", "p3"): (None, clock.now()), ("d2", "p9"): (None, seen),
     }  # fmt: skip
+
+
+def test_several_roles_of_a_contact_are_several_rows(store: Store, clock: FixedClock) -> None:
+    save(store, DEAL, ContactRole("d1", "p1", "Economic Buyer", id="00K1"), ContactRole("d1", "p2", "Evaluator", id="00K2"))
+    clock.sleep(86400)
+    save(store, ContactRole("d1", "p1", "Evaluator", id="00K2"), ContactRole("d1", "p1", "Other", id="00K3"), stream="contact_roles")
+    assert [(row["id"], row["contact"], row["role"], row["first_seen"]) for row in rows(store, "contact_roles")] == [
+        ("00K1", "p1", "Economic Buyer", None), ("00K2", "p1", "Evaluator", None), ("00K3", "p1", "Other", None),
+    ]  # fmt: skip
+    save(store, ContactRole("d1", "p1", "Influencer", id="00K1"), stream="contact_roles", complete_for=("d1",))
+    assert [(row["id"], row["role"]) for row in rows(store, "contact_roles")] == [("00K1", "Influencer")]
+
+
+def test_a_complete_set_of_roles_leaves_the_deals_own_lookups_alone(store: Store) -> None:
+    lookup = ContactRole("d1", "p1", "Champion__c of d1", "surgeon_champion", id="Champion__c of d1")
+    save(store, Mapped((DEAL, lookup), (Replace("contact_roles", "role", "Champion__c of d1"),)), ContactRole("d1", "p1", None, id="00K1"))
+    save(store, ContactRole("d1", "p3", "Other", id="00K2"), stream="contact_roles", complete_for=("d1",))
+    assert {(row["id"], row["contact"]) for row in rows(store, "contact_roles")} == {("Champion__c of d1", "p1"), ("00K2", "p3")}
+    save(store, Mapped((DEAL,), (Replace("contact_roles", "role", "Champion__c of d1"),)))
+    assert [row["id"] for row in rows(store, "contact_roles")] == ["00K2"]
 
 
 def test_a_contact_that_came_with_its_deal_has_no_first_sight(store: Store, clock: FixedClock) -> None:

@@ -67,10 +67,39 @@ def test_every_revision_goes_down_again(tmp_path: Path) -> None:
 
     engine = create_engine("sqlite://")
     with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        for revision in schema.scripts().walk_revisions():
+        newest_first = list(schema.scripts().walk_revisions())
+        for revision in reversed(newest_first):
             revision.module.upgrade()
+        for revision in newest_first:
             revision.module.downgrade()
         assert connection.exec_driver_sql("SELECT name FROM sqlite_master").all() == []
+    engine.dispose()
+
+
+def test_roles_of_an_older_state_are_kept_or_read_again() -> None:
+    """Salesforce's had no id: they go with their bookmark. HubSpot's and those of lookups stay, on the way down too."""
+    from alembic.operations import Operations
+
+    engine = create_engine("sqlite://")
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        *older, newest = reversed(list(schema.scripts().walk_revisions()))
+        for revision in older:
+            revision.module.upgrade()
+        assert (older[-1].revision, newest.revision) == ("0003", "0004")
+        rows = [("hs", "11", "21", "Champion"), ("sf", "006A", "003A", "Champion"), ("sf", "006A", "003B", "Buyer__c of 006A")]
+        for row in rows:
+            connection.exec_driver_sql("INSERT INTO contact_roles (connection, opportunity, contact, role) VALUES (?, ?, ?, ?)", row)
+        for name, stream in (("hs", "contact_roles"), ("sf", "contact_roles"), ("sf", "opportunities")):
+            connection.exec_driver_sql("INSERT INTO bookmarks VALUES (?, ?, '{}', NULL, '2026-11-01')", (name, stream))
+        newest.module.upgrade()
+        assert connection.exec_driver_sql("SELECT connection, opportunity, id, contact, role FROM contact_roles ORDER BY 1").all() == [
+            ("hs", "11", "21", "21", "Champion"), ("sf", "006A", "Buyer__c of 006A", "003B", "Buyer__c of 006A"),
+        ]  # fmt: skip
+        assert connection.exec_driver_sql("SELECT connection, stream FROM bookmarks ORDER BY 1, 2").all() == [
+            ("hs", "contact_roles"), ("sf", "opportunities"),
+        ]  # fmt: skip
+        newest.module.downgrade()
+        assert connection.exec_driver_sql("SELECT connection, opportunity, contact, role FROM contact_roles ORDER BY 1").all() == [rows[0], rows[2]]
     engine.dispose()
 
 
