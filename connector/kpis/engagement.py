@@ -99,13 +99,12 @@ def buyer_engagement_score(book: Book) -> Iterator[Row]:
     """
     setting = book.settings.engagement_score
     recent = book.activities.filter(pl.col("two_way") & trailing(setting.lookback_days, book.today).covers("on"))
-    known = book.roles.select("opportunity", "contact", "persona").unique(["opportunity", "contact"], keep="first", maintain_order=True)
     own = book.contacts.select(pl.col("id").alias("contact"), pl.col("persona").alias("own")).unique("contact", keep="first", maintain_order=True)
-    met = recent.join(known, on=["opportunity", "contact"], how="left").join(own, on="contact", how="left")
-    counts = met.group_by("opportunity").agg(
-        n=pl.len(), meetings=(pl.col("kind") == "meeting").sum(), inbound_emails=(pl.col("kind") == "email").sum(),
-        personas=pl.coalesce("persona", "own").drop_nulls().n_unique(),
-    )  # fmt: skip
+    met = recent.select("opportunity", "contact").unique().join(book.roles, on=["opportunity", "contact"], how="left")
+    heard = met.join(own, on="contact", how="left").group_by("opportunity").agg(personas=pl.coalesce("persona", "own").drop_nulls().n_unique())
+    counts = recent.group_by("opportunity").agg(
+        n=pl.len(), meetings=(pl.col("kind") == "meeting").sum(), inbound_emails=(pl.col("kind") == "email").sum()
+    ).join(heard, on="opportunity", how="left")  # fmt: skip
     parts = {row["opportunity"]: row for row in counts.iter_rows(named=True)}
     last = dict(last_buyer_activity(book).iter_rows())
     for id in book.open_deals["id"]:

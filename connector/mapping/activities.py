@@ -11,11 +11,12 @@ from connector.mapping import values
 from connector.mapping.people import main_link, reference
 from connector.mapping.schema import CrmMapping, Rule, Source
 from connector.mapping.streams import SUBJECT
-from connector.mapping.uses import activity_objects
+from connector.mapping.uses import MAIL, activity_objects
 from connector.model.records import Activity, Mapped, Replace, Tombstone
 
 OBJECT_OF = {"tasks": "Task", "events": "Event"}
 KIND = {"calls": "call", "emails": "email", "meetings": "meeting", "tasks": "task"}
+DRAFTS = frozenset({"5", "Draft"})  # EmailMessage.Status, by value or label
 SUBTYPE_KIND = {"call": "call", "email": "email", "listemail": "email"}
 
 
@@ -50,6 +51,26 @@ class ActivityMapper:
             contact=who if who and self._prefixes.get(who[:3]) == "contact" else None,
             account=reference(record, "AccountId") or (what if target == "account" else None),
             outcome=self._told(object, record, self._acts.outcomes, unlisted="unknown"), created_by=author, due_on=due, completed_on=done,
+        )  # fmt: skip
+        return Mapped(rows=(row,), replaces=alone)
+
+    def mail(self, record: Record) -> Mapped:
+        """An EmailMessage: when, which way, about which deal. A draft was never sent; the task beside it is its ``twin``."""
+        if record.deleted:
+            return Mapped(tombstones=(Tombstone("activities", record.id),))
+        alone = (Replace("activities", "id", record.id),)
+        author = reference(record, "CreatedById")
+        if values.text(record.values.get("Status")) in DRAFTS or self._is_ignored(MAIL, record, author):
+            return Mapped(replaces=alone)
+        what = reference(record, "RelatedToId")
+        target = self._prefixes.get(what[:3]) if what else None
+        at = values.instant(record.values.get("MessageDate"), "MessageDate")
+        incoming = values.boolean(record.values.get("Incoming"), "Incoming")
+        row = Activity(
+            id=record.id, opportunity=what if target == "opportunity" else None, kind="email",
+            direction=None if incoming is None else "inbound" if incoming else "outbound", topic="other", at=at,
+            on=None if at is None else self._calendar.day(at), account=what if target == "account" else None, created_by=author,
+            twin=reference(record, "ActivityId"),
         )  # fmt: skip
         return Mapped(rows=(row,), replaces=alone)
 

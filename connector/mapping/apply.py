@@ -4,21 +4,44 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from connector.clock import Calendar
 from connector.crms.base import Record, StreamSpec
-from connector.mapping import streams, values
+from connector.mapping import names, streams, values
 from connector.mapping.activities import ActivityMapper
 from connector.mapping.deals import DealMapper
 from connector.mapping.people import PeopleMapper
 from connector.mapping.schema import CrmMapping
+from connector.mapping.sections import SectionMapper
 from connector.mapping.stages import StageMap
 from connector.model.ladder import Ladder
 from connector.model.records import Mapped, Owner
 
 PREFIXES: Mapping[str, str] = MappingProxyType({"006": "opportunity", "001": "account", "003": "contact", "00Q": "lead"})
 """First three characters of a Salesforce id → what it is."""
+
+SECTIONS = frozenset(names.SECTION_FIELDS)
+TASK, EVENT, MESSAGE = "00T", "00U", "02s"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Where the records of a stream stand in the state, one row or several of one id: the table, and how their ids begin there."""
+
+    table: str
+    prefix: str = ""
+
+    def stored(self, record: str) -> str:
+        """The id in the state of a record of the CRM."""
+        return self.prefix + record if self.prefix.endswith(":") else record
+
+    def record(self, stored: str) -> str:
+        """The CRM's id of a stored row."""
+        return stored.removeprefix(self.prefix) if self.prefix.endswith(":") else stored
 
 
 class Mapper:
@@ -33,10 +56,13 @@ class Mapper:
         self.mapping = mapping
         self.stage_map = StageMap(mapping, ladder)
         self._calendar = calendar
-        people = PeopleMapper(mapping, calendar)
-        deals = DealMapper(mapping, calendar, people)
-        activities = ActivityMapper(mapping, calendar, prefixes, frozenset(robots))
+        self._prefixes = prefixes
         self._streams = streams.streams(mapping)
+        self._fingerprints: dict[str, str] = {}
+        self.input_fields = streams.input_fields(mapping, self._streams)
+        """The deal's fields whose change between plan and apply makes a planned update stale."""
+        people = PeopleMapper(mapping, calendar)
+        deals = DealMapper(mapping, calendar, people, self.input_fields)
         salesforce = mapping.crm == "salesforce"
         self._by_stream: dict[str, Callable[[Record], Mapped]] = {
             "owners": _salesforce_owner if salesforce else _hubspot_owner,
@@ -45,26 +71,55 @@ class Mapper:
             "opportunities": deals.opportunity,
             "contact_roles": people.role if salesforce else people.sweep,
         }
+        sections = SectionMapper(mapping, calendar)
+        self._by_stream |= {"leads": sections.lead, "tickets": sections.ticket, "line_items": sections.line_item}
         if salesforce:
             self._by_stream["stage_history"] = deals.history_row
-        engage = activities.salesforce if salesforce else activities.hubspot
-        for stream in ("tasks", "events") if salesforce else ("calls", "emails", "meetings", "tasks"):
-            self._by_stream[stream] = lambda record, stream=stream: engage(stream, record)  # type: ignore[misc]
+        self._by_stream |= self._activities(robots)
+
+    def _activities(self, robots: Collection[str]) -> dict[str, Callable[[Record], Mapped]]:
+        made = ActivityMapper(self.mapping, self._calendar, self._prefixes, frozenset(robots))
+        if self.mapping.crm == "salesforce":
+            return {"tasks": partial(made.salesforce, "tasks"), "events": partial(made.salesforce, "events"), "emails": made.mail}
+        return {stream: partial(made.hubspot, stream) for stream in ("calls", "emails", "meetings", "tasks")}
+
+    def with_robots(self, robots: Collection[str]) -> Mapper:
+        """The same, but that it ignores the activities of these authors."""
+        other = copy(self)
+        other._by_stream = self._by_stream | other._activities(robots)
+        return other
 
     def streams(self) -> tuple[StreamSpec, ...]:
         """What to read, parents first: mapped fields and fixed keys, nothing else, never a denied field."""
         return self._streams
 
-    @property
-    def input_fields(self) -> tuple[str, ...]:
-        """The deal's fields whose change between plan and apply makes a planned update stale."""
-        return streams.input_fields(self.mapping)
-
     def fingerprint(self, stream: str) -> str:
         """Changes when what is read of a stream, or what a record of it becomes, changes; stage maps and fiscal years do not count."""
-        spec = next(s for s in self._streams if s.name == stream)
-        rules = self.mapping.model_dump_json(exclude={"stages", "scorecard", "connection", "version"})
-        return hashlib.sha256(f"{spec}{rules}{self._calendar.time_zone}".encode()).hexdigest()[:16]
+        if stream not in self._fingerprints:
+            spec = next(s for s in self._streams if s.name == stream)
+            apart = {"stages", "scorecard", "connection", "version"}
+            rules = self.mapping.model_dump_json(exclude=apart | (SECTIONS - {stream}))
+            self._fingerprints[stream] = hashlib.sha256(f"{spec}{rules}{self._calendar.time_zone}".encode()).hexdigest()[:16]
+        return self._fingerprints[stream]
+
+    @property
+    def history_fields(self) -> Mapping[str, str]:
+        """Field of the change log → column of the deal that the last change must equal: where both come from one field of the CRM."""
+        salesforce = self.mapping.crm == "salesforce"
+        fixed = {"stage": "raw_stage"} if salesforce else {"stage": "raw_stage", "pipeline": "native_pipeline"}
+        columns = streams.HISTORY_COLUMNS if salesforce else streams.HISTORY
+        told = {field: field for column, field in columns.items() if (s := self.mapping.field(field)) is not None and s.from_ == column}
+        return fixed | told
+
+    def kept(self, stream: str) -> Kept | None:
+        """Where the stream's records stand one by one, so that they can be counted; None for sets, histories and owners, whose reads are whole."""
+        if stream in ("accounts", "contacts", "opportunities", *SECTIONS):
+            return Kept(stream)
+        if stream in ("owners", "stage_history", "contact_roles"):
+            return None
+        if self.mapping.crm == "hubspot":
+            return Kept("activities", f"{stream}:")
+        return Kept("activities", {"tasks": TASK, "events": EVENT, "emails": MESSAGE}[stream])
 
     def map(self, stream: str, record: Record) -> Mapped:
         """What one record of a stream becomes. Raises RecordError naming the field, never its value; KeyError for an unknown stream."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from connector import privacy
-from connector.crms.base import Field, Pipeline
+from connector.crms.base import Field, Pipeline, StreamSpec
 from connector.errors import Finding
 from connector.mapping import names
 from connector.mapping.schema import CrmMapping
@@ -36,6 +36,23 @@ _TYPE_WORDS = {"long_text": "long text", "boolean": "true or false", "multipickl
 def objects(mapping: CrmMapping) -> tuple[str, ...]:
     """The objects whose live schema :func:`check_live` wants."""
     return tuple(dict.fromkeys(use.object for use in field_uses(mapping)))
+
+
+def unasked(mapping: CrmMapping, specs: Iterable[StreamSpec], schema: Schema) -> list[Finding]:
+    """SC-E021 for objects and fields that the connector reads by itself, whatever is mapped, and that the connection's user does not see."""
+    named = {(use.object, use.field) for use in field_uses(mapping)}
+    found: dict[Finding, None] = {}
+    for spec in specs:
+        fields = schema.get(spec.object)
+        if fields is None:
+            said = f"{spec.object} is not there, or hidden from the connection's user: {spec.name} cannot be read"
+            found[Finding("SC-E021", said, next="grant read access to the object, or take what needs it out of the mapping")] = None
+            continue
+        for name in (*spec.fields, *spec.history):
+            if "." not in name and name not in fields and (spec.object, name) not in named:
+                said = f"{spec.object}.{name} is hidden from the connection's user: {spec.name} cannot be read without it"
+                found[Finding("SC-E021", said, next="grant read access to the field")] = None
+    return list(found)
 
 
 def check_live(
@@ -96,16 +113,24 @@ def _privacy(document: Document, mapping: CrmMapping, use: FieldUse, field: Fiel
         yield document.finding("SC-W191", message, use.path, key=use.at_key, shown=use.shown, severity="warning", next=step)
 
 
+def kind_of(canonical: str) -> names.Kind | None:
+    """What a canonical field, gate part or field of a section holds; None for keys of the scorecard and rules."""
+    if canonical in ("gate.opened_on", "gate.decided_on"):
+        return "date"
+    section, _, key = canonical.rpartition(".")
+    return names.SECTION_FIELDS.get(section, {}).get(key) if section else names.OPPORTUNITY_FIELDS.get(canonical)
+
+
 def _type(document: Document, use: FieldUse, field: Field) -> Iterator[Finding]:
     """Only what would fail record by record is an error: text where dates or numbers are wanted."""
     if use.canonical is None or use.presence or (use.source is not None and use.source.values is not None):
         return
-    kind: names.Kind | None = "date" if use.canonical in ("gate.opened_on", "gate.decided_on") else names.OPPORTUNITY_FIELDS.get(use.canonical)
+    kind = kind_of(use.canonical)
     suited = _SUITED.get(kind) if kind else None
     if suited is None or field.type in suited:
         return
     word = _TYPE_WORDS.get(field.type, field.type)
-    message = f"{use.field} is {word}; {use.canonical.removeprefix('gate.')} needs {' or '.join(sorted(suited))}"
+    message = f"{use.field} is {word}; {use.canonical.rpartition('.')[2]} needs {' or '.join(sorted(suited))}"
     yield document.finding("SC-E020", message, use.path, next="map a field of that type")
 
 

@@ -131,7 +131,7 @@ def crm(document: Document, mapping: CrmMapping, ladder: Ladder | None, kpis: Kp
     segments = (*ladder.required, *(kpis.required_personas if kpis else ())) if ladder else ()
     found = [*_objects(document, mapping), *_fields(document, mapping, segments), *_stages(document, mapping, ladder)]
     found += [*_gates(document, mapping, ladder), *_activities(document, mapping), *_personas(document, mapping)]
-    return [*found, *_scorecard(document, mapping), *_privacy(document, mapping)]
+    return [*found, *_sections(document, mapping), *_scorecard(document, mapping), *_privacy(document, mapping)]
 
 
 def _objects(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
@@ -292,6 +292,46 @@ def _assignment(document: Document, assignment: Assignment, path: Path_) -> Iter
         yield _unknown(document, "stance", assignment.stance, STANCES, (*path, "stance"))
     if assignment.persona is None and assignment.stance is None:
         yield document.finding("SC-E025", "neither persona nor stance", path, next="add one, or remove the entry")
+
+
+def _sections(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
+    """leads, tickets, line_items: their object, their fields, and where these may come from."""
+    for name, section in mapping.sections.items():
+        objects = names.SECTION_OBJECTS[name][mapping.crm]
+        if not objects:
+            yield document.finding("SC-E020", f"{name} of {mapping.crm} are not read", (name,), key=True, next="remove the section")
+            continue
+        if section.object not in objects:
+            message = f"{name} of {mapping.crm} are {' or '.join(objects)}, not {section.object}"
+            yield document.finding("SC-E021", message, (name, "object"), near=names.nearest(section.object, objects))
+        known, base = names.SECTION_FIELDS[name], (name, "fields")
+        for key, source in section.fields.items():
+            path: Path_ = (*base, key)
+            if key not in known:
+                yield _unknown(document, f"field of {name}", key, known, path, key=True, shown=base)
+                continue
+            yield from _section_origin(document, mapping, name, key, source)
+            if source.type is not None and known[key] not in _TYPES[source.type]:
+                yield document.finding("SC-E020", f"{key} holds {known[key]}, not {source.type}", (*path, "type"))
+            if source.presence:
+                yield document.finding("SC-E020", f"{key} is more than a presence", (*path, "presence"), key=True)
+            if key == "severity":
+                yield from _targets(document, "severity", source, names.SEVERITIES, path)
+                if source.values is None:
+                    yield document.finding("SC-E025", "values is missing", path, next="add values: which CRM value means what")
+        if not section.fields:
+            yield document.finding("SC-E025", "no field is mapped", base, key=True, next=f"map one of {', '.join(known)}")
+
+
+def _section_origin(document: Document, mapping: CrmMapping, name: str, key: str, source: Source) -> Iterator[Finding]:
+    path: Path_ = (name, "fields", key)
+    if source.association is not None:
+        wanted = names.SECTION_LINKS.get((name, key)) if mapping.crm == "hubspot" else None
+        if source.association != wanted:
+            near = (wanted, 100) if wanted else None
+            yield document.finding("SC-E020", f"{key} does not come from an association of {source.association}", (*path, "association"), near=near)
+    elif source.parent is not None and not (name == "line_items" and source.parent in names.LINE_PARENTS):
+        yield document.finding("SC-E020", f"{key} comes from a field of {mapping.sections[name].object}", (*path, "from"))
 
 
 def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -12,13 +12,15 @@ from connector.errors import RecordError
 from connector.mapping import names, values
 from connector.mapping.people import PeopleMapper, main_link, reference
 from connector.mapping.schema import CrmMapping, GateSource, Source
-from connector.mapping.streams import HISTORY, HISTORY_COLUMNS, RECORD_TYPE, input_fields, scorecard_fields
+from connector.mapping.streams import HISTORY, HISTORY_COLUMNS, RECORD_TYPE, scorecard_fields
 from connector.mapping.uses import is_denied
 from connector.model.records import Account, CanonicalRecord, Change, GateEvidence, Mapped, Opportunity, Replace, Tombstone
 
 
 class DealMapper:
-    def __init__(self, mapping: CrmMapping, calendar: Calendar, people: PeopleMapper) -> None:
+    """``inputs``: the deal's fields that a scorecard is computed from, see streams.input_fields."""
+
+    def __init__(self, mapping: CrmMapping, calendar: Calendar, people: PeopleMapper, inputs: tuple[str, ...]) -> None:
         self._mapping = mapping
         self._calendar = calendar
         self._people = people
@@ -26,7 +28,7 @@ class DealMapper:
         self._sources = {names.ALIASES.get(key, key): source for key, source in mapping.opportunities.fields.items() if self._readable(source)}
         self._gate_sources = {gate: self._readable_gate(source) for gate, source in mapping.gates.items()}
         self._managed = scorecard_fields(mapping)
-        self._inputs = input_fields(mapping)
+        self._inputs = inputs
         self._numeric = frozenset(field for key, field in mapping.scorecard.written.items() if names.WRITTEN[key] == "number")
 
     def _readable(self, source: Source) -> bool:
@@ -49,7 +51,8 @@ class DealMapper:
     # -- deals -----------------------------------------------------------------------------------------------------------
 
     def opportunity(self, record: Record) -> Mapped:
-        """The deal, one row per mapped gate, its history (HubSpot) and its contacts (HubSpot: links; Salesforce: lookups)."""
+        """The deal, one row per mapped gate, its history (HubSpot; Salesforce: results of gates) and its contacts (HubSpot: links;
+        Salesforce: lookups)."""
         if record.deleted:
             return Mapped(tombstones=(Tombstone("opportunities", record.id, record.merged_into),))
         salesforce = self._mapping.crm == "salesforce"
@@ -65,7 +68,7 @@ class DealMapper:
         replaces: tuple[Replace, ...] = ()
         if salesforce:
             people, replaces = self._people.lookups(record, record.id)
-            rows += people
+            rows += [*people, *self._decisions(record)]
         else:
             rows += self._versions(record)
             if "contacts" in record.links:
@@ -85,25 +88,7 @@ class DealMapper:
                 yield key, self._value(key, source, record.values.get(source.field))
 
     def _value(self, key: str, source: Source, raw: Value) -> Any:
-        """A value in the canonical type of its key. Raises RecordError naming the CRM field."""
-        field, kind = source.field, names.OPPORTUNITY_FIELDS[key]
-        if source.presence:
-            return bool(raw) if raw is None or isinstance(raw, bool) else raw != ""
-        if values.blank(raw) and source.when_null is not None:
-            raw = source.when_null
-        if source.values is not None:
-            raw = values.translated(raw, source)
-        if kind in ("money", "number"):
-            return values.number(raw, field)
-        if kind == "probability":
-            return values.probability(raw, field, source.scale)
-        if kind == "boolean":
-            return values.boolean(raw, field)
-        if kind == "date":
-            return values.local_date(raw, field, self._calendar)
-        if kind == "instant":
-            return values.instant(raw, field)
-        return values.text(raw)
+        return values.typed(raw, source, names.OPPORTUNITY_FIELDS[key], self._calendar)
 
     # -- gates -----------------------------------------------------------------------------------------------------------
 
@@ -147,9 +132,16 @@ class DealMapper:
         """HubSpot's property history: one change for every version."""
         for name, versions in record.history.items():
             field = HISTORY.get(name)
-            if field is not None:
-                for version in versions:
-                    yield Change(_version_id(name, version), record.id, field, self._past(field, version.value), version.at, version.by)
+            for id, version in _identified(name, versions) if field is not None else ():
+                yield Change(id, record.id, str(field), self._past(str(field), version.value), version.at, version.by)
+
+    def _decisions(self, record: Record) -> Iterator[Change]:
+        """How the results of gates came about, where Salesforce tracks their fields: as mapped, or as received where nobody listed the value."""
+        for gate, gate_source in self._gate_sources.items():
+            source = gate_source.result
+            for id, version in _identified(source.field, record.history.get(source.field, ())) if source is not None else ():
+                told = values.translated(version.value, source) or values.text(version.value)  # type: ignore[arg-type]
+                yield Change(id, record.id, f"{gate}.result", told, version.at, version.by)
 
     def _past(self, field: str, raw: Value) -> str | None:
         """A past value in canonical text. One that cannot be read is unknown: it must not keep the present from being mapped."""
@@ -169,5 +161,10 @@ def _word(record: Record, source: Source | None) -> str | None:
     return None if source is None else values.translated(record.values.get(source.field), source)
 
 
-def _version_id(name: str, version: Version) -> str:
-    return f"{name}@{version.at.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"
+def _identified(name: str, versions: Iterable[Version]) -> Iterator[tuple[str, Version]]:
+    """(id, version), told apart by field, instant and order: a version that comes again is the same change, and two of one millisecond are two."""
+    last: dict[str, int] = {}
+    for version in versions:
+        id = f"{name}@{version.at.isoformat(timespec='milliseconds').replace('+00:00', 'Z')}"
+        last[id] = last.get(id, -1) + 1
+        yield id + f"+{last[id]}" * bool(last[id]), version

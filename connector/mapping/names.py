@@ -10,7 +10,7 @@ from typing import Literal, get_args
 
 from rapidfuzz import fuzz, process
 
-from connector.model.records import DealType, GateResult, Outcome, Requirement, Topic
+from connector.model.records import DealType, GateResult, Outcome, Requirement, Severity, Topic
 
 Kind = Literal["text", "reference", "money", "number", "probability", "boolean", "date", "instant", "choice"]
 
@@ -47,6 +47,23 @@ DIRECTIONS = ("inbound", "outbound")
 DEAL_TYPES: tuple[str, ...] = get_args(DealType)
 GATE_RESULTS: tuple[str, ...] = get_args(GateResult)
 REQUIREMENTS: tuple[str, ...] = get_args(Requirement)
+SEVERITIES: tuple[str, ...] = get_args(Severity)
+
+SECTION_FIELDS: Mapping[str, Mapping[str, Kind]] = {
+    "leads": {"lead_source": "text", "mql_on": "date", "sql_on": "date", "sqo_on": "date", "opportunity": "reference"},
+    "tickets": {"account": "reference", "severity": "choice", "opened_on": "date"},
+    "line_items": {"product": "text", "family": "text", "quantity": "number", "amount": "money", "on": "date"},
+}
+"""Sections that are read only where a mapping has them → their fields and what these hold."""
+SECTION_OBJECTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "leads": {"salesforce": ("Lead",), "hubspot": ("contacts", "leads")},
+    "tickets": {"salesforce": ("Case",), "hubspot": ("tickets",)},
+    "line_items": {"salesforce": ("OpportunityLineItem",), "hubspot": ()},
+}
+SECTION_LINKS: Mapping[tuple[str, str], str] = {("leads", "opportunity"): "deals", ("tickets", "account"): "companies"}
+"""(section, field) → the HubSpot association it may come from."""
+LINE_PARENTS = ("Product2", "PricebookEntry")
+"""Parents of a line item whose fields may be read through it."""
 
 DATA_FIELDS = ("amount", "arr", "closes_on", "next_step", "lead_source", "primary_contact", "segment", "product", "buyer_contact")
 """What ``required_fields`` of kpis.yaml may name."""
@@ -76,7 +93,9 @@ ACCOUNT_SCORECARD = (
     "pull_through_per_unit", "open_pipeline", "active_kols", "expansion_triggers", "first_contact_on",
 )  # fmt: skip
 
-ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {"salesforce": ("Task", "Event"), "hubspot": ("calls", "emails", "meetings", "tasks")}
+ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {
+    "salesforce": ("Task", "Event", "EmailMessage"), "hubspot": ("calls", "emails", "meetings", "tasks"),
+}  # fmt: skip
 DEAL_OBJECT: Mapping[str, str] = {"salesforce": "Opportunity", "hubspot": "deals"}
 ACCOUNT_OBJECT: Mapping[str, str] = {"salesforce": "Account", "hubspot": "companies"}
 CONTACT_OBJECT: Mapping[str, str] = {"salesforce": "Contact", "hubspot": "contacts"}

@@ -63,7 +63,7 @@ class PeopleMapper:
         primary = values.boolean(record.values.get("IsPrimary"), "IsPrimary")
         added = values.instant(record.values.get("CreatedDate"), "CreatedDate")
         day = None if added is None else self._calendar.day(added)
-        return Mapped(rows=(ContactRole(deal, contact, role, assignment.persona, assignment.stance, primary, day),))
+        return Mapped(rows=(ContactRole(deal, contact, role, assignment.persona, assignment.stance, primary, day, record.id),))
 
     def linked(self, deal: str, links: Iterable[Link]) -> tuple[tuple[CanonicalRecord, ...], Replace]:
         """The whole set of contacts on one HubSpot deal, by association label. Associations carry no date."""
@@ -99,7 +99,7 @@ class PeopleMapper:
             replaces.append(Replace("contact_roles", "role", role))
             contact = reference(record, field)
             if contact is not None:
-                rows.append(ContactRole(deal, contact, role, persona))
+                rows.append(ContactRole(deal, contact, role, persona, id=role))
         return tuple(rows), tuple(replaces)
 
 
@@ -122,3 +122,10 @@ def main_link(links: Iterable[Link]) -> str | None:
     if len(primary) == 1:
         return primary[0]
     return next(iter(found)) if len(found) == 1 else None
+
+
+def first_link(links: Iterable[Link]) -> str | None:
+    """As :func:`main_link`; of several without a primary one the oldest record, by its id."""
+    several = tuple(links)
+    ids = sorted({str(link.id) for link in several}, key=lambda id: (len(id), id))
+    return main_link(several) or (ids[0] if ids else None)

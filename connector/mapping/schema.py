@@ -27,6 +27,9 @@ def _one_of(*choices: str) -> WithJsonSchema:
 
 
 CanonicalField = Annotated[str, _one_of(*names.OPPORTUNITY_FIELDS, *names.ALIASES)]
+LeadField = Annotated[str, _one_of(*names.SECTION_FIELDS["leads"])]
+TicketField = Annotated[str, _one_of(*names.SECTION_FIELDS["tickets"])]
+LineField = Annotated[str, _one_of(*names.SECTION_FIELDS["line_items"])]
 TopicName = Annotated[str, _one_of(*names.TOPICS)]
 PersonaName = Annotated[str, _one_of(*PERSONAS)]
 StanceName = Annotated[str, _one_of(*STANCES)]
@@ -151,6 +154,30 @@ class Activities(Strict):
         return self.direction if isinstance(self.direction, tuple) else (self.direction,)
 
 
+class Leads(Strict):
+    """How far leads came. Salesforce: Lead; HubSpot: contacts by their lifecycle dates, or leads. Read only where this section stands."""
+
+    object: Identifier
+    fields: dict[LeadField, Source]
+
+
+class Tickets(Strict):
+    """Support tickets. Salesforce: Case; HubSpot: tickets. Read only where this section stands."""
+
+    object: Identifier
+    fields: dict[TicketField, Source]
+
+
+class LineItems(Strict):
+    """Products of a deal. Salesforce: OpportunityLineItem. Read only where this section stands."""
+
+    object: Identifier
+    fields: dict[LineField, Source]
+
+
+Section = Leads | Tickets | LineItems
+
+
 class Assignment(Strict):
     """What a role or label says of a person: function, stance, or both."""
 
@@ -215,6 +242,9 @@ class CrmMapping(Strict):
     gates: dict[str, GateSource] = Field(default_factory=dict)
     activities: Activities = Activities()
     personas: Personas = Personas()
+    leads: Leads | None = None
+    tickets: Tickets | None = None
+    line_items: LineItems | None = None
     scorecard: Scorecard = Scorecard()
     deny: Deny = Deny()
 
@@ -234,6 +264,12 @@ class CrmMapping(Strict):
         """The source of a canonical field, under its own name or its alias."""
         fields = self.opportunities.fields
         return fields.get(name) or next((fields[a] for a, own in names.ALIASES.items() if own == name and a in fields), None)
+
+    @property
+    def sections(self) -> Mapping[str, Section]:
+        """The sections that stand in the file: leads, tickets, line_items."""
+        named = {"leads": self.leads, "tickets": self.tickets, "line_items": self.line_items}
+        return {name: section for name, section in named.items() if section is not None}
 
     @property
     def pipeline_names(self) -> Mapping[str, str]:

@@ -13,6 +13,7 @@ from connector.mapping.source import Path_
 
 Role = Literal["input", "scorecard", "formula"]
 BUYING_ROLE = "hs_buying_role"
+MAIL = "EmailMessage"
 _HUBSPOT_PREFIX = {"hs_call_": "calls", "hs_email_": "emails", "hs_meeting_": "meetings", "hs_task_": "tasks"}
 
 
@@ -45,7 +46,7 @@ class FieldUse:
 
 def field_uses(mapping: CrmMapping) -> tuple[FieldUse, ...]:
     """All of them, in the order of the file."""
-    return (*_deal_fields(mapping), *_gates(mapping), *_activities(mapping), *_people(mapping), *_scorecard(mapping))
+    return (*_deal_fields(mapping), *_gates(mapping), *_activities(mapping), *_people(mapping), *_sections(mapping), *_scorecard(mapping))
 
 
 def allowed(mapping: CrmMapping, use: FieldUse) -> bool:
@@ -68,7 +69,7 @@ def activity_objects(mapping: CrmMapping, field: str, objects: tuple[str, ...]) 
         for start, object in _HUBSPOT_PREFIX.items():
             if name.startswith(start):
                 return (object,)
-    return mapping.activities.objects
+    return tuple(o for o in mapping.activities.objects if o != MAIL)  # of a mail only what the connector asks itself
 
 
 def _source_use(mapping: CrmMapping, object: str, source: Source, path: Path_, canonical: str | None) -> Iterator[FieldUse]:
@@ -122,6 +123,12 @@ def _people(mapping: CrmMapping) -> Iterator[FieldUse]:
         yield FieldUse(contact, BUYING_ROLE, ("personas", "buying_role"), at_key=True)
     if people.kol:
         yield from _source_use(mapping, contact, people.kol, ("personas", "kol"), "kol")
+
+
+def _sections(mapping: CrmMapping) -> Iterator[FieldUse]:
+    for name, section in mapping.sections.items():
+        for key, source in section.fields.items():
+            yield from _source_use(mapping, section.object, source, (name, "fields", key), f"{name}.{key}")
 
 
 def _scorecard(mapping: CrmMapping) -> Iterator[FieldUse]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 from connector.clock import Calendar, parse_instant
 from connector.crms.base import Value
@@ -151,6 +152,28 @@ def translated(value: Value, source: Source) -> str | None:
     if plain in source.values:
         return source.values[plain]
     return {key.casefold(): word for key, word in source.values.items()}.get(plain.casefold())
+
+
+def typed(raw: Value, source: Source, kind: str, calendar: Calendar) -> Any:
+    """A value in the canonical type that ``kind`` (names.Kind) asks for. Raises RecordError naming the CRM field."""
+    field = source.field
+    if source.presence:
+        return bool(raw) if raw is None or isinstance(raw, bool) else raw != ""
+    if blank(raw) and source.when_null is not None:
+        raw = source.when_null
+    if source.values is not None:
+        raw = translated(raw, source)
+    if kind in ("money", "number"):
+        return number(raw, field)
+    if kind == "probability":
+        return probability(raw, field, source.scale)
+    if kind == "boolean":
+        return boolean(raw, field)
+    if kind == "date":
+        return local_date(raw, field, calendar)
+    if kind == "instant":
+        return instant(raw, field)
+    return text(raw)
 
 
 def id18(identity: str) -> str:

@@ -21,6 +21,7 @@ Topic = Literal[
 Outcome = Literal["held", "no_show", "canceled", "rescheduled", "connected", "not_connected", "unknown"]
 GateResult = Literal["approved", "denied", "tabled", "withdrawn"]
 Requirement = Literal["required", "not_required", "unknown"]
+Severity = Literal["critical", "high", "low"]
 ChangedField = Literal["stage", "pipeline", "closes_on", "amount", "owner"]
 
 PERSONAS: Mapping[str, str] = {
@@ -159,7 +160,10 @@ class GateEvidence:
 
 @dataclass(frozen=True, slots=True)
 class ContactRole:
-    """A contact on a deal. ``added_on`` is None where the CRM keeps no date; the state then keeps ``first_seen``."""
+    """A contact's part in a deal; a contact may have several. ``added_on`` is None where the CRM keeps no date; the state then keeps ``first_seen``.
+
+    ``id`` tells the roles of a deal apart: the CRM's id of the role, ``field of deal`` for a lookup, the contact's own id where nothing is given.
+    """
 
     TABLE: ClassVar[str] = "contact_roles"
     opportunity: str
@@ -169,11 +173,19 @@ class ContactRole:
     stance: str | None = None
     primary: bool | None = None
     added_on: date | None = None
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.id:
+            object.__setattr__(self, "id", self.contact)
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One activity on one deal: an activity linked to two deals is two rows with one id. Subjects and bodies are never kept."""
+    """One activity on one deal: an activity linked to two deals is two rows with one id. Subjects and bodies are never kept.
+
+    ``twin``: id of the other record that the CRM keeps of the same thing (Salesforce: the task beside an e-mail).
+    """
 
     TABLE: ClassVar[str] = "activities"
     id: str
@@ -191,12 +203,56 @@ class Activity:
     due_on: date | None = None
     completed_on: date | None = None
     participants: tuple[str, ...] = ()
+    twin: str | None = None
     deleted: bool = False
 
 
-CanonicalRecord = Owner | Account | Contact | Opportunity | Change | GateEvidence | ContactRole | Activity
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """How far a lead came, by local dates, and the deal it led to. Nothing of the person is kept."""
+
+    TABLE: ClassVar[str] = "leads"
+    id: str
+    lead_source: str | None = None
+    mql_on: date | None = None
+    sql_on: date | None = None
+    sqo_on: date | None = None
+    opportunity: str | None = None
+    merged_into: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A support case: whose, since when, how bad. Its subject and body are never read."""
+
+    TABLE: ClassVar[str] = "tickets"
+    id: str
+    account: str | None = None
+    severity: str | None = None
+    opened_on: date | None = None
+    merged_into: str | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LineItem:
+    """One product on a deal; ``amount`` in the deal's currency."""
+
+    TABLE: ClassVar[str] = "line_items"
+    id: str
+    opportunity: str | None = None
+    product: str | None = None
+    family: str | None = None
+    quantity: Decimal | None = None
+    amount: Decimal | None = None
+    on: date | None = None
+    deleted: bool = False
+
+
+CanonicalRecord = Owner | Account | Contact | Opportunity | Change | GateEvidence | ContactRole | Activity | Lead | Ticket | LineItem
 TABLES: Mapping[str, type[CanonicalRecord]] = {
-    cls.TABLE: cls for cls in (Owner, Account, Contact, Opportunity, Change, GateEvidence, ContactRole, Activity)
+    cls.TABLE: cls for cls in (Owner, Account, Contact, Opportunity, Change, GateEvidence, ContactRole, Activity, Lead, Ticket, LineItem)
 }
 KEYS: Mapping[str, tuple[str, ...]] = {
     "owners": ("id",),
@@ -205,8 +261,11 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "opportunities": ("id",),
     "changes": ("opportunity", "field", "id"),
     "gates": ("opportunity", "gate"),
-    "contact_roles": ("opportunity", "contact"),
+    "contact_roles": ("opportunity", "id"),
     "activities": ("id", "opportunity"),
+    "leads": ("id",),
+    "tickets": ("id",),
+    "line_items": ("id",),
 }
 
 

@@ -34,12 +34,13 @@ class Facts:
     pull_vs_mean: float | None = None
 
 
-BLOCKING = frozenset({"SC-E024", "SC-E104"})  # cannot be approved away: the cause is mended first
+BLOCKING = frozenset({"SC-E021", "SC-E024", "SC-E052", "SC-E071", "SC-E104"})  # cannot be approved away: the cause is mended first
 
 
 def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts, *, allow_large: bool = False) -> list[Finding]:
     """Every guard that trips for one connection's part of a plan; empty if it may run."""
     trips = [
+        *_found(scope),
         _unmapped(scope, limits),
         _short_pull(limits, facts),
         _clears(planned, limits),
@@ -87,10 +88,20 @@ def _calls(planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts) -> Fi
     return Finding(code="SC-E105", message=f"{calls} write calls needed; the limit is {limits.max_write_calls}")
 
 
+def _found(scope: Scope) -> list[Finding]:
+    """What the pull found and what must be mended before anything is written, the first of each kind: a live stage that nobody mapped,
+    a stream that cannot be read, records that are missing."""
+    first: dict[str, Finding] = {}
+    for finding in scope.findings:
+        if finding.severity == "error":
+            first.setdefault(finding.code, Finding(code=finding.code, message=finding.message, next=finding.next))
+    return list(first.values())
+
+
 def _unmapped(scope: Scope, limits: Limits) -> Finding | None:
     whole = scope.population + scope.set_aside
-    if scope.findings:
-        return Finding(code="SC-E024", message=scope.findings[0].message, next=scope.findings[0].next)
+    if any(finding.code == "SC-E024" and finding.severity == "error" for finding in scope.findings):
+        return None  # said by name already
     if scope.set_aside <= limits.unmapped_stage_share * whole:
         return None
     return Finding(code="SC-E024", message=f"{scope.set_aside} of {whole} open deals are in a stage that is not mapped")

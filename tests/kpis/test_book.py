@@ -303,6 +303,19 @@ def test_engaged_asks_for_a_two_way_touch(org: Org) -> None:
     assert scorecards(org.book())["D1"].personas == ["vp_it"]
 
 
+def test_every_persona_of_a_contact_counts_once(org: Org) -> None:
+    org.deal("D1", *OPEN).add("contacts", id="C1", persona="end_user")
+    met = {"kind": "meeting", "outcome": "held", "on": "2027-02-01", "contact": "C1", "opportunity": "D1", "created_by": "R1"}
+    org.set("engagement_score.weights", {"personas": 1}).set("engagement_score.caps", {"personas": 4})
+    org.add("activities", id="a1", **met).add("activities", id="a2", **met)
+    assert org.measure("buyer_engagement_score", "", "opportunity=D1").value == 25
+    for persona in ("cfo", "vp_it"):
+        org.add("opportunity_contacts", opportunity="D1", contact="C1", persona=persona)
+    score = org.measure("buyer_engagement_score", "", "opportunity=D1")
+    assert (score.value, score.n) == (50, 2)
+    assert scorecards(org.book())["D1"].personas == ["cfo", "vp_it"]
+
+
 def test_silence_and_what_breaks_it(org: Org) -> None:
     org.set("thresholds.buyer_silence_days", 30).set("thresholds.stale_after_days", {"default": 1000}).deal("D1", *OPEN)
     ours = {"kind": "email", "direction": "outbound", "on": "2027-02-10", "opportunity": "D1", "created_by": "R1"}

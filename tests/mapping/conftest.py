@@ -120,7 +120,8 @@ def _type(canonical: str | None, scorecard: bool) -> FieldType:
         return by_kind.get(names.WRITTEN.get(canonical or "", "text"), "text")
     if canonical in ("gate.opened_on", "gate.decided_on"):
         return "date"
-    return by_kind.get(names.OPPORTUNITY_FIELDS.get(canonical or "", "text"), "text")
+    section, _, key = (canonical or "").rpartition(".")
+    return by_kind.get(names.SECTION_FIELDS.get(section, names.OPPORTUNITY_FIELDS).get(key, "text"), "text")
 
 
 def _live_pipelines(mapping: CrmMapping, ladder: Ladder) -> tuple[Pipeline, ...]:

@@ -7,9 +7,11 @@ from decimal import Decimal
 
 import pytest
 
+from connector.clock import Calendar
 from connector.crms.base import Link, Record, Value, Version
 from connector.errors import RecordError
 from connector.mapping.apply import Mapper
+from connector.mapping.load import MappingSet
 from connector.model.records import Account, Activity, Change, Contact, ContactRole, GateEvidence, Mapped, Opportunity, Owner, Replace, Tombstone
 
 DEAL = "30000000001"
@@ -47,6 +49,20 @@ def test_streams(hubspot: Mapper) -> None:
     assert by_name["contacts"].fields == ("jobtitle", "hs_buying_role", "is_kol")
     assert by_name["meetings"].links == ("deals", "contacts", "companies")
     assert "hs_activity_type" not in by_name["emails"].fields
+
+
+def test_calculated_fields_are_read_again_daily(hubspot: Mapper, salesforce: Mapper, own: MappingSet) -> None:
+    """``refresh: daily`` in the mapping, wherever the field is used, ends in the stream that reads it."""
+    specs = {spec.name: spec for spec in hubspot.streams()}
+    assert specs["opportunities"].refresh == ("hs_arr",)
+    assert all(not spec.refresh for name, spec in specs.items() if name != "opportunities")
+    assert hubspot.fingerprint("opportunities") != salesforce.fingerprint("opportunities")
+    mapping = own.by_connection["salesforce"]
+    amount = mapping.opportunities.fields["amount"].model_copy(update={"refresh": "daily"})
+    fields = {**mapping.opportunities.fields, "amount": amount}
+    changed = mapping.model_copy(update={"opportunities": mapping.opportunities.model_copy(update={"fields": fields})})
+    again = Mapper(changed, own.ladder, Calendar("America/New_York"))
+    assert {spec.name: spec.refresh for spec in again.streams() if spec.refresh} == {"opportunities": ("Amount",)}
 
 
 def test_a_deal_of_text_values(hubspot: Mapper) -> None:

@@ -60,6 +60,8 @@ def test_every_canonical_name_is_a_column_of_its_record() -> None:
     opportunity, account = set(columns("opportunities")), set(columns("accounts"))
     for name in names.OPPORTUNITY_FIELDS:
         assert name in opportunity | account
+    for section, fields in names.SECTION_FIELDS.items():
+        assert set(fields) <= set(columns(section))
     assert set(names.ACCOUNT_ONLY) <= account - opportunity
 
 
@@ -67,7 +69,7 @@ def test_the_readme_lists_every_canonical_name() -> None:
     text = (ROOT / "mappings/README.md").read_text()
     said = set(re.findall(r"[a-z][a-z0-9_]*", text))
     for group in (names.OPPORTUNITY_FIELDS, names.ALIASES, names.TOPICS, names.OUTCOMES, names.DEAL_TYPES, names.GATE_RESULTS, names.REQUIREMENTS,
-                  names.DATA_FIELDS, names.WRITTEN, names.COMPUTED, PERSONAS, STANCES):  # fmt: skip
+                  names.DATA_FIELDS, names.WRITTEN, names.COMPUTED, names.SEVERITIES, *names.SECTION_FIELDS.values(), PERSONAS, STANCES):  # fmt: skip
         assert set(group) <= said, set(group) - said
 
 

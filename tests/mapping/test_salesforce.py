@@ -267,15 +267,16 @@ def test_a_field_on_the_contact_comes_before_the_title(salesforce: Mapper) -> No
 def test_roles_set_function_and_stance(salesforce: Mapper, role: str | None, persona: str | None, stance: str | None) -> None:
     values = {"OpportunityId": DEAL, "ContactId": "003000000000002", "Role": role, "IsPrimary": "true", "CreatedDate": "2026-05-02T02:00:00.000+0000"}
     assert salesforce.map("contact_roles", Record("00K1", values)).rows == (
-        ContactRole(DEAL, "003000000000002AAA", role or None, persona, stance, True, date(2026, 5, 1)),
+        ContactRole(DEAL, "003000000000002AAA", role or None, persona, stance, True, date(2026, 5, 1), "00K1"),
     )
 
 
 def test_lookups_on_the_deal_replace_what_they_said_before(worked: MappingSet) -> None:
     mapper = Mapper(worked.by_connection["sf-prod"], worked.ladder, Calendar("America/New_York"))
     mapped = _deal(mapper, Clinical_Champion__c="003000000000002", Economic_Buyer__c=None)
+    role = f"Clinical_Champion__c of {DEAL}"
     assert [row for row in mapped.rows if isinstance(row, ContactRole)] == [
-        ContactRole(DEAL, "003000000000002AAA", f"Clinical_Champion__c of {DEAL}", "surgeon_champion")
+        ContactRole(DEAL, "003000000000002AAA", role, "surgeon_champion", id=role)
     ]
     assert mapped.replaces == (
         Replace("contact_roles", "role", f"Clinical_Champion__c of {DEAL}"),
@@ -373,6 +374,14 @@ def test_what_an_activity_hangs_on(salesforce: Mapper) -> None:
 )  # fmt: skip
 def test_topics_first_match_wins(salesforce: Mapper, values: dict[str, Any], topic: str) -> None:
     assert _event(salesforce, **values).topic == topic
+
+
+def test_robots_named_later_change_nothing_else(salesforce: Mapper) -> None:
+    task = Record("00T1", {"WhatId": DEAL, "CreatedById": "005000000000007AAA", "Status": "Completed", "ActivityDate": "2026-05-01"})
+    other = salesforce.with_robots(["005000000000007"])
+    assert salesforce.map("tasks", task).rows
+    assert not other.map("tasks", task).rows
+    assert (other.streams(), other.fingerprint("tasks")) == (salesforce.streams(), salesforce.fingerprint("tasks"))
 
 
 def test_robots_are_ignored_in_either_spelling(salesforce: Mapper) -> None:

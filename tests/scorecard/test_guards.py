@@ -57,6 +57,17 @@ def test_an_unmapped_stage_blocks_even_an_empty_plan() -> None:
     assert codes([], scope=replace(SCOPE, set_aside=1)) == ["SC-E024"]
 
 
+def test_what_the_pull_found_blocks_each_kind_once_and_warnings_do_not() -> None:
+    told = tuple(Finding(code=code, message=message) for code, message in (
+        ("SC-E021", "a field is gone"), ("SC-E071", "1 missing"), ("SC-E071", "2 missing"), ("SC-E024", 'stage "X" is live'),
+    ))  # fmt: skip
+    warned = Finding(code="SC-W035", message="a new option", severity="warning")
+    trips = guards.check(replace(SCOPE, findings=(*told, warned)), [], Limits(), Facts())
+    assert [(t.code, t.message) for t in trips] == [("SC-E021", "a field is gone"), ("SC-E071", "1 missing"), ("SC-E024", 'stage "X" is live')]
+    assert {t.code for t in trips} <= guards.BLOCKING
+    assert codes([], scope=replace(SCOPE, findings=(warned,))) == []
+
+
 def test_too_many_calls() -> None:
     trips = guards.check(replace(SCOPE, population=10_000), updates(501, "set"), Limits(), Facts(write_batch=1))
     assert [t.code for t in trips] == ["SC-E105"]
