@@ -5,17 +5,22 @@ Apart from ``sync`` so that a verb that only asks a CRM who we are need not load
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
 
 from connector.clock import Calendar
-from connector.crms.base import Crm
+from connector.crms.base import Crm, Meter
 from connector.kpis.inputs import Inputs
 from connector.mapping.apply import Mapper
 from connector.mapping.schema import CrmMapping
 from connector.mapping.stages import StageMap
 from connector.model.kpi_settings import KpiSettings
 from connector.model.ladder import Ladder
+
+if TYPE_CHECKING:
+    from connector.state.calls import CallBook
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,44 @@ class MappedConnection:
     stages: StageMap
 
     @classmethod
-    def of(cls, name: str, mapping: CrmMapping, definitions: Definitions, *, robots: Collection[str] = ()) -> MappedConnection:
-        """``robots``: authors whose activities are none, beside those that the mapping lists."""
-        mapper = Mapper(mapping, definitions.ladder, definitions.calendar, robots=robots)
+    def of(cls, name: str, mapping: CrmMapping, definitions: Definitions) -> MappedConnection:
+        mapper = Mapper(mapping, definitions.ladder, definitions.calendar)
         return cls(name, mapping.crm, mapping, mapper, mapper.stage_map)
+
+    def with_robots(self, robots: Collection[str]) -> MappedConnection:
+        """The same, with authors whose activities are none, beside those that the mapping lists."""
+        return replace(self, mapper=self.mapper.with_robots(robots))
+
+
+class Spending:
+    """Lets the state and the meter of an open connection tell each other what was called: one budget per account."""
+
+    def __init__(self, calls: CallBook, connection: str, meter: Meter, day_began: Callable[[], datetime]) -> None:
+        self._calls = calls
+        self._connection = connection
+        self._meter = meter
+        self._day_began = day_began
+        self._noted = 0
+
+    def note(self) -> None:
+        """Add what was called since the last time, and learn what everybody else has. For after each page and batch: nothing new costs nothing."""
+        if fresh := self._meter.calls - self._noted:
+            self._calls.add(self._connection, fresh)
+            self._noted += fresh
+            self._meter.elsewhere = self._calls.used(self._connection, self._day_began()) - self._noted
 
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """One connection, opened: its mapping, the CRM behind it, and what [connections] allows."""
+    """One connection, opened: its mapping, the CRM behind it, and what [connections] allows.
+
+    ``note``: tells the state what has been called so far, see :class:`Spending`.
+    """
 
     mapped: MappedConnection
     crm: Crm
     write_batch: int
+    note: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:

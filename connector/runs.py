@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
 from connector import sync
 from connector.app import App
+from connector.connected import Connected
 from connector.crms.base import OrgInfo
 from connector.errors import Blocked, ConnectorError, Finding, worst
+from connector.forecast import Forecast, forecast
 from connector.kpis import compute
 from connector.kpis.book import Book
 from connector.schedule import in_quiet_hours
@@ -23,6 +26,7 @@ from connector.state.runs import Kind, Status
 from connector.sync import PlanItem, PullReport, PushReport, Report
 
 Stopped = Callable[[], bool]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +49,11 @@ class Made:
 
 @dataclass
 class RunReport:
-    """What one run over the project did."""
+    """What one run over the project did. ``costs``: connection → calls of its pull, sign-in and all, beside its forecast."""
 
     pulls: list[PullReport] = field(default_factory=list)
+    forecasts: list[Forecast] = field(default_factory=list)
+    costs: dict[str, int] = field(default_factory=dict)
     made: Made | None = None
     pushes: list[PushReport] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -58,7 +64,7 @@ class RunReport:
         codes = {failure.error.exit_code for failure in self.failures}
         codes |= {4 for push in self.pushes if push.trips}
         codes |= {3 for push in self.pushes if any(o.status not in ("written",) for o in push.outcomes) or push.left}
-        codes |= {3 for pull in self.pulls if any(s.dead_letters for s in pull.streams)}
+        codes |= {pull.exit_code for pull in self.pulls}
         return worst(codes)
 
 
@@ -72,15 +78,34 @@ def pull(
     report: Report | None = None,
     stopped: Stopped = lambda: False,
 ) -> RunReport:
-    """Pull each connection; a failure of one is kept and the next goes on."""
-    done = RunReport()
+    """Pull each connection; a failure of one is kept and the next goes on.
+
+    Says beforehand what each should cost; one that the account's day does not hold fails with BudgetReached before it begins.
+    """
+    done, told = RunReport(), report or Report()
     for name in names:
-        with _kept(done, name), app.connected(name) as connected, _recorded(app, name, "pull", trigger) as run:
-            pulled = sync.pull(connected, app.store, app.definitions, run.id, full=full, only=stream, report=report, stopped=stopped)
+        with _kept(done, name), _recorded(app, name, "pull", trigger) as run, app.connected(name) as connected:
+            info = connected.crm.check()
+            app.store.remember_org(name, info.org_id, info.time_zone)
+            connected.note()
+            expected = forecast(connected, app.store, app.budget(name, connected.crm.meter), full=full, only=stream)
+            done.forecasts.append(expected)
+            told.step(expected.text())
+            log.info("calls expected", extra={"connection": name, "run": run.id, "calls": expected.calls, "left": expected.budget.left})
+            expected.refuse()
+            noted = _noted(told, connected, run.id)
+            pulled = sync.pull(connected, app.store, app.definitions, run.id, info=info, full=full, only=stream, report=noted, stopped=stopped)
             done.pulls.append(pulled)
-            run.status = "interrupted" if pulled.interrupted else "partial" if any(s.dead_letters for s in pulled.streams) else "ok"
-            calls = sum(s.calls for s in pulled.streams)
-            run.summary = {"as_of": pulled.info.now.isoformat(), "records": pulled.records, "calls": calls, "findings": len(pulled.findings)}
+            for read in pulled.streams:
+                log.info("stream read", extra={"connection": name, "run": run.id, **asdict(read)})
+            run.status = "interrupted" if pulled.interrupted else "partial" if pulled.exit_code else "ok"
+            done.costs[name] = connected.crm.meter.calls
+            run.summary = {
+                "as_of": pulled.info.now.isoformat(), "records": pulled.records, "calls": done.costs[name], "findings": len(pulled.findings),
+                "stream_calls": sum(s.calls for s in pulled.streams), "expected": expected.calls, "whole": expected.whole,
+                "fresh": expected.fresh, "stream": stream,
+                "streams_failed": {f.stream: f.error.code for f in pulled.failures},
+            }  # fmt: skip
         if stopped():
             break
     return done
@@ -100,7 +125,7 @@ def plan(
     out: Path | None = None,
 ) -> Made:
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
-    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.findings) for p in done.pulls]
+    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking) for p in done.pulls]
     id = app.store.plans.next_id()
     made = sync.plan(items, app.store, app.definitions, id=id, only=only)
     trips = {item.mapped.name: _trips(app, made, item.mapped.name, item.info) for item in items}
@@ -161,9 +186,10 @@ def push(
         name = scope.connection
         if (names and name not in names) or not made.of(name):
             continue
-        with _kept(done, name), app.connected(name) as connected, _recorded(app, name, "push", trigger) as run:
+        with _kept(done, name), _recorded(app, name, "push", trigger) as run, app.connected(name) as connected:
             _not_paused(app, name)
-            pushed = sync.push(connected, app.store, made, run.id, report=report, stopped=stopped)
+            connected.crm.meter.pushing = True
+            pushed = sync.push(connected, app.store, made, run.id, report=_noted(report or Report(), connected, run.id), stopped=stopped)
             done.pushes.append(pushed)
             run.status = "ok" if all(o.status == "written" for o in pushed.outcomes) and not pushed.left else "partial"
             run.summary = {**pushed.counts, "calls": pushed.calls, "plan": made.id}
@@ -245,6 +271,21 @@ def check_guards(app: App, made: Plan, *, allow_large: bool) -> dict[str, list[F
     return found
 
 
+def _noted(told: Report, connected: Connected, run: int) -> Report:
+    """The same report, which after each page and batch also tells the state what was called, so that other processes see it."""
+
+    def stream(connection: str, name: str, records: int) -> None:
+        connected.note()
+        log.debug("page saved", extra={"connection": connection, "run": run, "stream": name, "records": records})
+        told.stream(connection, name, records)
+
+    def wrote(connection: str, done: int, planned: int) -> None:
+        connected.note()
+        told.wrote(connection, done, planned)
+
+    return replace(told, stream=stream, wrote=wrote)
+
+
 @dataclass
 class _Recorded:
     id: int
@@ -258,15 +299,20 @@ def _recorded(app: App, name: str, kind: Kind, trigger: str) -> Iterator[_Record
     if not app.store.leases.held(name):  # nobody works on it: a run that says so died
         app.store.runs.interrupt_dead(name)
     run = _Recorded(app.store.runs.start(name, kind, trigger))
+    about = {"connection": name, "run": run.id, "kind": kind}
+    log.info("run started", extra={**about, "trigger": trigger})
     try:
         yield run
     except ConnectorError as error:
         status: Status = "blocked" if error.exit_code == 4 else "failed"
+        log.info("run ended", extra={**about, "status": status, "code": error.code})
         app.store.runs.finish(run.id, status, error_code=error.code, error_message=error.message)
         raise
-    except BaseException:
+    except BaseException as error:
+        log.info("run ended", extra={**about, "status": "interrupted", "cause": type(error).__name__})
         app.store.runs.finish(run.id, "interrupted")
         raise
+    log.info("run ended", extra={**about, "status": run.status, **(run.summary or {})})
     app.store.runs.finish(run.id, run.status, summary=run.summary)
 
 

@@ -5,19 +5,19 @@ Each function does one leg and can be called alone: ``pull`` by a schedule, ``pl
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from connector.connected import Connected, Definitions, MappedConnection
-from connector.crms.base import OrgInfo, Page, Pipeline, StreamSpec, Window
-from connector.errors import Blocked, Finding, RecordError
+from connector.crms.base import OrgInfo
+from connector.errors import Blocked, Finding
 from connector.kpis.book import Book
 from connector.kpis.compute import DEFINITION_VERSION
 from connector.kpis.scorecards import Scorecard, scorecards
-from connector.model.records import DeadLetter, Mapped
+from connector.model.records import DeadLetter
+from connector.pulls import Pull, PullReport, Report, StreamPull, live_stages, open_ids
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
 from connector.scorecard.apply import Outcome, apply, tally
@@ -27,47 +27,11 @@ from connector.state import frames, ledger
 from connector.state.leases import Lease
 from connector.state.store import Store
 
+__all__ = ["PullReport", "Report", "StreamPull", "live_stages", "open_ids"]  # of the pull leg, for those who know the conductor only
 PUSH = "push"
 LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped"]] = {
     "written": "written", "rejected": "rejected", "deferred": "rejected", "gone": "skipped",
 }  # fmt: skip
-
-
-@dataclass
-class Report:
-    """Told what happens while a run goes on; the command line draws progress with it. The default says nothing."""
-
-    stream: Callable[[str, str, int], None] = lambda connection, stream, records: None
-    step: Callable[[str], None] = lambda text: None
-    wrote: Callable[[str, int, int], None] = lambda connection, done, planned: None
-
-
-@dataclass(frozen=True, slots=True)
-class StreamPull:
-    """What one stream brought. ``calls``: API calls it cost."""
-
-    stream: str
-    object: str
-    pages: int
-    records: int
-    upserts: int
-    deleted: int
-    dead_letters: int
-    calls: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class PullReport:
-    connection: str
-    info: OrgInfo
-    streams: tuple[StreamPull, ...]
-    findings: tuple[Finding, ...] = ()
-    interrupted: bool = False
-
-    @property
-    def records(self) -> int:
-        return sum(s.records for s in self.streams)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +58,7 @@ def pull(
     definitions: Definitions,
     run: int,
     *,
+    info: OrgInfo | None = None,
     full: bool = False,
     only: str | None = None,
     report: Report | None = None,
@@ -101,111 +66,16 @@ def pull(
 ) -> PullReport:
     """Read every stream from its bookmark on. Each page is committed with its bookmark; ``stopped`` is asked after each.
 
-    Raises the errors of the CRM; what was committed before stays.
+    First the schema is looked at: a stream whose field is gone, hidden or of another kind is left out, and so is one that the CRM refuses
+    by itself. ``info``: what a check of just now said, which the state has been told. Raises the errors of the CRM that concern more than
+    one stream; what was committed before stays.
     """
     told = report or Report()
-    info = connected.crm.check()
-    store.remember_org(connected.name, info.org_id)
-    mapped = MappedConnection.of(connected.name, connected.mapped.mapping, definitions, robots=(info.user_id,))
-    connected = replace(connected, mapped=mapped)
-    pulled: list[StreamPull] = []
-    for spec in connected.mapper.streams():
-        if only not in (None, spec.name):
-            continue
-        reader = _StreamReader(connected, store, definitions, spec, info, run, told, stopped)
-        pulled.append(reader.pull(full))
-        if stopped():
-            return PullReport(connected.name, info, tuple(pulled), interrupted=True)
-    return PullReport(connected.name, info, tuple(pulled), tuple(live_stages(connected.mapped, store, definitions, connected.crm.pipelines())))
-
-
-@dataclass
-class _StreamReader:
-    """One stream of one run."""
-
-    connected: Connected
-    store: Store
-    definitions: Definitions
-    spec: StreamSpec
-    info: OrgInfo
-    run: int
-    report: Report
-    stopped: Callable[[], bool]
-    pages: int = 0
-    records: int = 0
-    upserts: int = 0
-    deleted: int = 0
-    dead: int = 0
-    complete: bool = False
-
-    @property
-    def fingerprint(self) -> str:
-        """Changes when the mapping of this stream does: then the stream is read again from the beginning."""
-        return self.connected.mapper.fingerprint(self.spec.name)
-
-    def pull(self, full: bool) -> StreamPull:
-        """Under the stream's lease: pages from the bookmark to the run's start, each saved before the next is read."""
-        started, calls = self.store.clock.now(), self.connected.crm.meter.calls
-        with self.store.leases.take(self.connected.name, self.spec.name, owner=self.store.owner) as lease:
-            for page in self.connected.crm.read(self.spec, self._window(full)):
-                self._save(page, lease.fence)
-                self.report.stream(self.connected.name, self.spec.name, self.records)
-                if self.stopped():
-                    break
-        seconds = (self.store.clock.now() - started).total_seconds()
-        pulled = StreamPull(
-            self.spec.name, self.spec.object, self.pages, self.records, self.upserts, self.deleted, self.dead,
-            self.connected.crm.meter.calls - calls, seconds,
-        )  # fmt: skip
-        self.store.runs.count(self.run, pulled, complete=self.complete)
-        return pulled
-
-    def _window(self, full: bool) -> Window:
-        name = self.connected.name
-        bookmark = None if full else self.store.bookmark(name, self.spec.name, fingerprint=self.fingerprint)
-        self.complete = bookmark is None
-        return Window(
-            bookmark,
-            self.info.now,
-            open_ids=lambda: open_ids(self.connected.mapped, self.store, self.definitions),
-            known_versions=lambda ids: {} if self.complete else self.store.versions(name, "opportunities", ids),
-        )
-
-    def _save(self, page: Page, fence: int) -> None:
-        mapped: list[Mapped] = []
-        dead: list[DeadLetter] = []
-        for record in page.records:
-            try:
-                mapped.append(self.connected.mapper.map(self.spec.name, record))
-            except RecordError as error:
-                dead.append(DeadLetter(self.spec.name, record.id, error.code, error.message, error.field))
-        counts = self.store.save_page(
-            self.connected.name, self.spec.name, mapped, dead, page.bookmark, run=self.run, fence=fence,
-            complete_for=page.complete_for, fingerprint=self.fingerprint, records=[r.id for r in page.records],
-            seen_at=self.info.now,
-        )  # fmt: skip
-        self.pages += 1
-        self.records += len(page.records)
-        self.upserts += counts.upserts
-        self.deleted += counts.deleted
-        self.dead += len(dead)
-
-
-def open_ids(mapped: MappedConnection, store: Store, definitions: Definitions) -> list[str]:
-    """Ids of deals whose stage is open or unmapped, in pipelines that are not ignored."""
-    return [id for id, pipeline, stage in store.deal_stages(mapped.name) if _is_open(mapped, definitions, pipeline, stage)]
-
-
-def _is_open(mapped: MappedConnection, definitions: Definitions, pipeline: str | None, stage: str | None) -> bool:
-    if mapped.stages.ignored(pipeline, stage):
-        return False
-    return definitions.ladder.stage_class(mapped.stages.canonical(pipeline, stage)) == "open"
-
-
-def live_stages(mapped: MappedConnection, store: Store, definitions: Definitions, pipelines: Sequence[Pipeline]) -> list[Finding]:
-    """Live stages and pipelines that nobody mapped (SC-E024), with the number of open deals that sit in them."""
-    open_deals = [(p, s) for _, p, s in store.deal_stages(mapped.name) if p and s and _is_open(mapped, definitions, p, s)]
-    return mapped.stages.unmapped(pipelines, Counter(open_deals))
+    if info is None:
+        info = connected.crm.check()
+        store.remember_org(connected.name, info.org_id, info.time_zone)
+    connected = replace(connected, mapped=connected.mapped.with_robots((info.user_id,)))
+    return Pull(connected, store, definitions, info, run, full, only, told, stopped).run()
 
 
 # -- compute ----------------------------------------------------------------------------------------------------------
