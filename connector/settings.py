@@ -10,17 +10,20 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from rapidfuzz import fuzz, process
 
 from connector.errors import Finding, SettingsError, located
 
 FILE = "connector.toml"
 SECRET_KEYS = ("client_secret", "private_key", "token", "refresh_token", "password")
+KEY_VARIABLE = "CONNECTOR_SECRETS_KEY"
+SPAN, SECONDS = re.compile(r"(\d{1,6})([smh])"), {"s": 1, "m": 60, "h": 3600}
 QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -37,19 +40,43 @@ class Project(Section):
 
 
 class ConnectionLimits(Section):
+    """``daily_calls``: calls of the account's day, of which pulls may use ``stop_at_share``; ``write_batch``: records per write call.
+
+    Salesforce only: ``bulk_above``, rows of one read from which on it is made by a Bulk job (default 20,000; "never"), and ``bulk_wait``,
+    how long a run waits for such a job ("90s", "15m", "2h"; default 1h): the next run goes on with it.
+    """
+
     daily_calls: int = 20_000
     stop_at_share: float = 0.80
     write_batch: int | None = Field(default=None, ge=1, le=200)
+    bulk_above: int | None = Field(default=20_000, ge=0)
+    bulk_wait: timedelta = timedelta(hours=1)
+
+    @field_validator("bulk_above", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> object:
+        return None if value == "never" else value
+
+    @field_validator("bulk_wait", mode="before")
+    @classmethod
+    def _span(cls, value: object) -> timedelta:
+        match = SPAN.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError(f"{value!r} is not a time like 90s, 15m or 2h")
+        return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
 
 
 class Connection(Section):
-    """One CRM. ``flow = "sandbox"`` needs no secret and is allowed on loopback only."""
+    """One CRM. ``flow = "sandbox"`` needs no secret and is allowed on loopback only.
+
+    ``refresh-token`` (Salesforce) and ``oauth`` (HubSpot) keep the newest refresh token in the state, encrypted.
+    """
 
     crm: Literal["salesforce", "hubspot"]
     environment: Literal["production", "sandbox"] = "production"
     base_url: str | None = None
     api_version: str | None = None
-    flow: Literal["sandbox", "client-credentials", "jwt", "token"] | None = None
+    flow: Literal["sandbox", "client-credentials", "jwt", "refresh-token", "token", "oauth"] | None = None
     client_id: str | None = None
     username: str | None = None
     limits: ConnectionLimits = ConnectionLimits()
@@ -60,6 +87,12 @@ class Connection(Section):
         if value is not None and urlsplit(value).scheme != "https" and not loopback(value):
             raise ValueError("plain http is refused except for loopback")
         return value.rstrip("/") if value else value
+
+    @model_validator(mode="after")
+    def _bulk_is_salesforces(self) -> Connection:
+        if self.crm != "salesforce" and {"bulk_above", "bulk_wait"} & self.limits.model_fields_set:
+            raise ValueError("limits.bulk_above and limits.bulk_wait are for Salesforce only")
+        return self
 
 
 class Schedule(Section):
@@ -130,15 +163,34 @@ class Resolved:
 
     def secret(self, connection: str, key: str) -> str:
         """A secret of a connection, from the environment or a file it names. Raises SettingsError naming every place looked in."""
-        variable = _variable("connections", connection, key)
-        value = _from_environment(self.environment, variable)
+        value = self.secret_if_set(connection, key)
         if value is None:
-            raise SettingsError(
-                f"connections.{connection}.{key} is not set; looked in: {variable}, {variable}_FILE",
-                code="SC-E011",
-                next_step=f"export {variable}=…, or put it in a file and export {variable}_FILE=PATH",
-            )
+            raise _missing(f"connections.{connection}.{key}", _variable("connections", connection, key))
         return value
+
+    def secret_if_set(self, connection: str, key: str) -> str | None:
+        """The same, None where it is set nowhere."""
+        return _from_environment(self.environment, _variable("connections", connection, key))
+
+    def secrets_keys(self) -> tuple[str, ...]:
+        """The keys that encrypt what the state keeps secret, newest first; several are separated by commas or lines.
+
+        Raises SettingsError naming every place looked in.
+        """
+        value = _from_environment(self.environment, KEY_VARIABLE)
+        if value is None or not value.strip():
+            error = _missing("the key that encrypts refresh tokens in the state", KEY_VARIABLE)
+            error.next_step = f"connector secrets init, then export {KEY_VARIABLE}_FILE=PATH"
+            raise error
+        return tuple(key for key in re.split(r"[\s,]+", value) if key)
+
+
+def _missing(what: str, variable: str) -> SettingsError:
+    return SettingsError(
+        f"{what} is not set; looked in: {variable}, {variable}_FILE",
+        code="SC-E011",
+        next_step=f"export {variable}=…, or put it in a file and export {variable}_FILE=PATH",
+    )
 
 
 def loopback(url: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connector import settings
+from connector.app import App, _salesforce
 from connector.errors import SettingsError
 
 GOOD = """
@@ -81,6 +84,41 @@ def test_a_bad_line_is_a_finding_at_its_place(tmp_path: Path, line: str, code: s
     assert "x" not in finding.message.split()
 
 
+def adapters_settings(tmp_path: Path, *lines: str) -> Any:
+    """What the adapter of Salesforce is told, with these lines of limits in connector.toml."""
+    text = "\n".join(
+        ("[connections.sf]", 'crm = "salesforce"', 'base_url = "http://127.0.0.1:1"', 'flow = "sandbox"', "[connections.sf.limits]", *lines)
+    )
+    with App(project(tmp_path, text), environment={}) as app:
+        return _salesforce(app.resolved, "sf", app.resolved.connection("sf"), 0, None)
+
+
+@pytest.mark.parametrize(
+    ("lines", "above", "wait"),
+    [
+        ((), 20_000, timedelta(hours=1)), (("bulk_above = 500", 'bulk_wait = "15m"'), 500, timedelta(minutes=15)),
+        (('bulk_above = "never"', 'bulk_wait = "90s"'), None, timedelta(seconds=90)), (("bulk_above = 0",), 0, timedelta(hours=1)),
+    ],
+)  # fmt: skip
+def test_limits_of_bulk_jobs_reach_the_adapter(tmp_path: Path, lines: tuple[str, ...], above: int | None, wait: timedelta) -> None:
+    made = adapters_settings(tmp_path, *lines)
+    assert (made.bulk_above, made.bulk_wait) == (above, wait)
+
+
+@pytest.mark.parametrize("line", ["bulk_above = -1", 'bulk_above = "always"', 'bulk_wait = "soon"', "bulk_wait = 60", 'bulk_wait = "2d"'])
+def test_limits_of_bulk_jobs_that_say_nothing(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        adapters_settings(tmp_path, line)
+    assert {finding.line for finding in caught.value.findings} == {6}
+
+
+def test_bulk_jobs_are_salesforces(tmp_path: Path) -> None:
+    text = '[connections.hs]\ncrm = "hubspot"\n[connections.hs.limits]\nbulk_above = 10\n'
+    with pytest.raises(SettingsError) as caught:
+        settings.load(project(tmp_path, text), environment={})
+    assert "Salesforce only" in caught.value.findings[0].message
+
+
 def test_plain_http_is_fine_on_loopback(tmp_path: Path) -> None:
     text = GOOD.replace("https://example.my.salesforce.com", "http://127.0.0.1:8425/")
     assert settings.load(project(tmp_path, text), environment={}).connection("sf-prod").base_url == "http://127.0.0.1:8425"
@@ -95,3 +133,21 @@ def test_no_file_says_what_to_do(tmp_path: Path) -> None:
 def test_an_unknown_connection_has_a_suggestion(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="did you mean sf-prod"):
         settings.load(project(tmp_path, GOOD), environment={}).connection("sf-prd")
+
+
+def test_the_key_of_the_states_secrets(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("newest\nolder\n")
+    resolved = settings.load(project(tmp_path, GOOD), environment={"CONNECTOR_SECRETS_KEY_FILE": str(tmp_path / "key")})
+    assert resolved.secrets_keys() == ("newest", "older")
+    assert settings.load(tmp_path, environment={"CONNECTOR_SECRETS_KEY": "one, two"}).secrets_keys() == ("one", "two")
+    with pytest.raises(SettingsError, match="looked in: CONNECTOR_SECRETS_KEY, CONNECTOR_SECRETS_KEY_FILE") as caught:
+        settings.load(tmp_path, environment={"CONNECTOR_SECRETS_KEY": " "}).secrets_keys()
+    assert caught.value.code == "SC-E011"
+
+
+def test_a_refresh_token_in_the_file_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace('flow = "client-credentials"', 'flow = "refresh-token"\nrefresh_token = "5Aep"')
+    with pytest.raises(SettingsError) as caught:
+        settings.load(project(tmp_path, text), environment={})
+    assert caught.value.code == "SC-E012"
+    assert "5Aep" not in str(caught.value)

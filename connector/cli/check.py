@@ -101,6 +101,7 @@ def _connection(app: App, name: str) -> Iterator[Check]:
     def prove() -> str:
         with app.connected(name) as connected:
             info = connected.crm.check()
+            app.store.remember_org(name, info.org_id, info.time_zone)
         seen.append(info)
         return f"{info.name} ({info.org_id}) · API {info.api_version} · user {info.user_id} · {info.time_zone}, {info.currency}"
 
@@ -125,16 +126,14 @@ def _connection(app: App, name: str) -> Iterator[Check]:
 
 
 def _budget(app: App, name: str, info: OrgInfo) -> Check:
-    limits = app.resolved.connection(name).limits
-    ours, area = app.store.calls_today(name), f"{name} budget"
-    said = f"ours today {ours:,} of {limits.daily_calls:,} calls"
-    if info.calls_used is None or not info.calls_max:
-        return Check("ok", area, f"{said} · the CRM shows no gauge")
-    said = f"{info.calls_used:,} of {info.calls_max:,} calls used today by everyone · {said}"
-    if info.calls_used >= limits.stop_at_share * info.calls_max or ours >= limits.daily_calls:
-        message = f"{name}: {said}; pulls and pushes wait"
-        return Check("warn", area, said, (Finding(code="SC-E078", severity="warning", message=message, next="wait, or raise limits.daily_calls"),))
-    return Check("ok", area, said)
+    """The account's day: ours over all connections that lead to it, and the CRM's own gauge."""
+    from connector.crms.base import Meter
+
+    budget, area = app.budget(name, Meter(allocation_used=info.calls_used, allocation_max=info.calls_max)), f"{name} budget"
+    if budget.left:
+        return Check("ok", area, budget.text())
+    finding = Finding(code="SC-E078", severity="warning", message=f"{name}: {budget.text()}; pulls wait", next="wait, or raise limits.daily_calls")
+    return Check("warn", area, budget.text(), (finding,))
 
 
 def _tried(area: str, look: Callable[[], str]) -> Check:

@@ -25,12 +25,18 @@ def list_connections() -> Answer:
 
 
 def check_connection(name: Name) -> Answer:
-    """Prove a connection: who we are, which org, its clock, what budget is left."""
-    with opened() as app, app.connected(name) as connected:
+    """Prove a connection: who we are, which org, its clock, what budget is left. Tries even a credential that was refused before."""
+    with opened() as app, app.connected(name, despite_latch=True) as connected:
+        was = app.store.connections.latched(name)
         info = connected.crm.check()
-    used = f"{info.calls_used:,} of {info.calls_max:,} calls used today by everyone" if info.calls_used is not None and info.calls_max else "no gauge"
-    lines = [f"{name} ok: {info.name} ({info.org_id}), API {info.api_version}, user {info.user_id}, {info.time_zone}, {info.currency}", used]
-    return Answer({"connection": name, "org": info.org_id}, asdict(info), lines)
+        app.store.remember_org(name, info.org_id, info.time_zone)
+        connected.note()
+        budget = app.budget(name, connected.crm.meter)
+    lines = [f"{name} ok: {info.name} ({info.org_id}), API {info.api_version}, user {info.user_id}, {info.time_zone}, {info.currency}", budget.text()]
+    if was is not None:
+        lines.append(f"it was latched since {was.since:%Y-%m-%d %H:%M} UTC ({was.code}) and is free again")
+    result = {**asdict(info), "budget": {**asdict(budget), "left": budget.left}, "unlatched": was is not None}
+    return Answer({"connection": name, "org": info.org_id}, result, lines)
 
 
 def pause(name: Name, reason: Annotated[str, typer.Option(help="why; shown by status")]) -> Answer:

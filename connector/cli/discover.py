@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.cli.mapping import look
 from connector.cli.output import Answer, Table, count
 from connector.cli.project import ConnectionOption, opened
 from connector.errors import UsageError
 
 if TYPE_CHECKING:
     from connector.app import App
+    from connector.errors import Finding
 
 
 def discover(
     connection: ConnectionOption = None,
     of: Annotated[str | None, typer.Option("--object", help="list this object's fields instead of the pipelines")] = None,
 ) -> Answer:
-    """What the CRM offers, as the connection's user sees it: pipelines with their stages and what each is mapped to, or an object's fields."""
+    """What the CRM offers, as the connection's user sees it: pipelines with their stages and what each is mapped to, or an object's fields.
+
+    Without --object also: what differs from the schema accepted so far, and from then on the present one is the accepted one.
+    """
     with opened() as app:
         names = app.names(connection)
         if of:
@@ -27,15 +32,23 @@ def discover(
                 raise UsageError(f"--object needs --connection: one of {', '.join(names)}")
             return _fields(app, names[0], of)
         tables, result = {}, {}
+        findings: list[Finding] = []
         for name in names:
+            differs, now = look(app, name)
+            findings += differs
+            app.store.schemas.accept(name, now, app.clock.now())
             tables[name], result[name] = _stages(app, name)
     missing = {name: sum(row[-1] == "NOT MAPPED" for row in table.rows) for name, table in tables.items()}
     said = " · ".join(f"{name} {count(len(table.rows), 'stage')}, {missing[name] or 'none'} not mapped" for name, table in tables.items())
     text: list[str | Table] = [said]
     for table in tables.values():
         text += ["", table]
-    summary: dict[str, object] = {"stages": sum(len(t.rows) for t in tables.values()), "unmapped": sum(missing.values())}
-    return Answer(summary, result, text)
+    if findings:
+        text += ["", f"{count(len(findings), 'difference')} from the schema accepted so far; this one is accepted now"]
+    summary: dict[str, object] = {
+        "stages": sum(len(t.rows) for t in tables.values()), "unmapped": sum(missing.values()), "differences": len(findings),
+    }  # fmt: skip
+    return Answer(summary, result, text, findings)
 
 
 def _stages(app: App, name: str) -> tuple[Table, list[dict[str, object]]]:

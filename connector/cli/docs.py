@@ -31,6 +31,8 @@ GLOBALS = (
     ("--json", "one JSON document `{command, ok, exit_code, summary, result, findings, error}` and nothing else"),
     ("-q", "say nothing unless something needs a person"),
     ("-v", "with an error: the chain of its causes"),
+    ("--log-level LEVEL", "how much is logged to standard error: debug, info, warning (the default), error"),
+    ("--log-format FORMAT", "how: pretty (the default) or json, one object a line; credentials and bodies appear in neither"),
     ("--no-color", "no escape codes; so does the variable `NO_COLOR`, and `FORCE_COLOR` asks for them where output is no terminal"),
     ("--version", "the version"),
 )

@@ -25,7 +25,7 @@ crm = "salesforce"
 environment = "production"
 base_url = "https://example.my.salesforce.com"   # your My Domain
 api_version = "68.0"
-flow = "client-credentials"                      # or jwt
+flow = "client-credentials"                      # or jwt, or refresh-token
 client_id = "consumer key of the External Client App"
 
 [schedules.{name}]
@@ -39,7 +39,7 @@ crm = "hubspot"
 environment = "production"
 base_url = "https://api.hubapi.com"
 api_version = "2026-03"
-flow = "token"                                   # a service key
+flow = "token"                                   # a service key; or oauth
 
 [schedules.{name}]
 pull = "*/15 * * * *"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -15,14 +15,14 @@ import typer
 from typer.core import TyperGroup
 from typer.models import CommandInfo
 
-from connector import __version__
+from connector import __version__, logs
 from connector.cli.commands import COMMANDS, GROUPS
 from connector.cli.output import Answer, Console, color_forced, color_wanted
 from connector.errors import ConnectorError, Finding, UsageError
 
 USAGE = 64
 GLOBALS_HELP = (
-    "Everywhere: --project DIR  --env-file PATH  --json  -q  -v  --no-color  "
+    "Everywhere: --project DIR  --env-file PATH  --json  -q  -v  --log-level L  --log-format {pretty|json}  --no-color  "
     "(exit codes: 0 ok, 1 error, 2 changes with --detailed-exitcode, 3 partial, 4 blocked, 5 authentication, 64 usage)"
 )
 
@@ -111,7 +111,8 @@ def main(arguments: Sequence[str]) -> int:
         return 0
     _current.append(current)
     try:
-        answer = _dispatch(rest)
+        with logs.to(console.err, current.log_level, current.log_format):
+            answer = _dispatch(rest)
         if isinstance(answer, Answer):
             console.answer(_verb(rest), answer)
             return answer.exit_code
@@ -216,10 +217,17 @@ def _globals(arguments: list[str]) -> tuple[list[str], Invocation]:
             values[name] = given
         else:
             rest.append(word)
+    _one_of("--log-level", values, logs.LEVELS)
+    _one_of("--log-format", values, logs.FORMATS)
     console = Console(json=flags["--json"], quiet=flags["-q"], verbose=flags["-v"], color=color_wanted(flags["--no-color"]), forced=color_forced())
     env_file = Path(values["--env-file"]) if values["--env-file"] else None
     project = Path(values["--project"] or ".")
     return rest, Invocation(console, project, env_file, str(values["--log-level"]), str(values["--log-format"]))
+
+
+def _one_of(flag: str, values: Mapping[str, str | None], known: Sequence[str]) -> None:
+    if values[flag] not in known:
+        raise UsageError(f"{flag} {values[flag]!r}: known are {', '.join(known)}")
 
 
 def run() -> None:

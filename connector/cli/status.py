@@ -10,15 +10,17 @@ from connector.cli.output import Answer, Table
 from connector.cli.project import opened
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from connector.app import App
+    from connector.state.census import Reconciled
     from connector.state.runs import Run
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One connection as the ledger knows it. ``rows``: table → rows kept; ``calls_today``: API calls since midnight UTC."""
+    """One connection as the ledger knows it. ``rows``: table → rows kept; ``calls_today``: API calls of the account's day, through
+    every connection that leads to it, of which reads may spend all but ``reserve``."""
 
     crm: str
     org: str | None
@@ -29,6 +31,8 @@ class State:
     rows: Mapping[str, int]
     calls_today: int
     daily_calls: int
+    reserve: int
+    budget_share: float
 
     @property
     def word(self) -> str:
@@ -45,14 +49,18 @@ def status() -> Answer:
         letters = app.store.dead_letters.find()
         waiting = app.store.plans.find(statuses=("awaiting",))
         now = app.clock.now()
+        findings = [finding for name in states for finding in app.store.census.kept(name)]
+        compared = {name: app.store.census.compared(name) for name in states}
     rows = [
-        (n, s.word, _run("pull", s.last_pull, now), _run("push", s.last_push, now), f"{s.calls_today:,} of {s.daily_calls:,}")
+        (n, s.word, _run("pull", s.last_pull, now), _run("push", s.last_push, now), f"{s.calls_today:,} of {s.daily_calls:,} ({s.budget_share:.0%})")
         for n, s in states.items()
     ]
     lines: list[str | Table] = [_verdict(states, len(letters), len(waiting)), ""]
     lines.append(Table(("connection", "state", "last pull", "last push", ">calls today"), rows))
     lines += [f"{name} is paused: {s.paused} → connector connections resume {name}" for name, s in states.items() if s.paused]
     lines += [f"{name} is latched: {s.latched} → connector connections check {name}" for name, s in states.items() if s.latched]
+    lines += [f"{name}: {cost}" for name, s in states.items() if (cost := _cost(s.last_pull))]
+    lines += [f"{name}: {said}" for name, found in compared.items() if (said := _compared(list(found.values())))]
     streams = _streams(states)
     if streams.rows:
         lines += ["", streams]
@@ -61,7 +69,16 @@ def status() -> Answer:
     if waiting:
         lines += ["", f"plans awaiting approval: {', '.join(p.id for p in waiting)} → connector plans show {waiting[0].id}"]
     result = {name: asdict(state) for name, state in states.items()}
-    return Answer({"connections": len(states), "dead_letters": len(letters), "plans_awaiting": len(waiting)}, result, lines)
+    return Answer({"connections": len(states), "dead_letters": len(letters), "plans_awaiting": len(waiting)}, result, lines, findings)
+
+
+def _compared(found: Sequence[Reconciled]) -> str:
+    """When the state was last compared with the CRM's own counts, and where it fell short."""
+    off = [f"{r.stream} {r.held:,} of {r.live:,}" for r in found if r.missing or r.vanished]
+    if not found:
+        return ""
+    said = f"counts differ: {', '.join(off)}" if off else f"{len(found)} streams agree with the CRM's own counts"
+    return f"{said} (compared {min(r.at for r in found):%Y-%m-%d} or later)"
 
 
 def _verdict(states: Mapping[str, State], letters: int, waiting: int) -> str:
@@ -75,17 +92,19 @@ def _verdict(states: Mapping[str, State], letters: int, waiting: int) -> str:
 
 def _state(app: App, name: str) -> State:
     pause, latch = app.store.connections.paused(name), app.store.connections.latched(name)
-    declared = app.resolved.connection(name)
+    declared, budget = app.resolved.connection(name), app.budget(name)
     return State(
         crm=declared.crm,
         org=app.store.connections.org_id(name),
         paused=pause.reason if pause else None,
-        latched=latch.message if latch else None,
+        latched=f"{latch.code} since {latch.since:%Y-%m-%d %H:%M} UTC: {latch.message}" if latch else None,
         last_pull=app.store.runs.last(name, kinds=("pull",)),
         last_push=app.store.runs.last(name, kinds=("push",)),
         rows=app.store.counts(name),
-        calls_today=app.store.calls_today(name),
-        daily_calls=declared.limits.daily_calls,
+        calls_today=budget.used,
+        daily_calls=budget.cap,
+        reserve=budget.reserve,
+        budget_share=round(budget.used_share, 4),
     )
 
 
@@ -104,6 +123,14 @@ def _ago(passed: timedelta) -> str:
     seconds = int(passed.total_seconds())
     hours = seconds // 3600
     return f"{seconds} s" if seconds < 120 else f"{seconds // 60} min" if seconds < 7200 else f"{hours} h" if hours < 48 else f"{hours // 24} d"
+
+
+def _cost(run: Run | None) -> str | None:
+    """What the last pull cost beside what it was expected to."""
+    if run is None or run.summary is None or "expected" not in run.summary:
+        return None
+    calls, expected = run.summary["calls"], run.summary["expected"]
+    return f"the last pull took {calls:,} calls, {'' if run.summary['whole'] else 'at least '}{expected:,} were expected"
 
 
 def _streams(states: Mapping[str, State]) -> Table:

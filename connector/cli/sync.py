@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +16,7 @@ from connector.errors import UsageError
 
 if TYPE_CHECKING:
     from connector.app import App
+    from connector.forecast import Forecast
     from connector.runs import RunReport
 
 
@@ -58,12 +59,39 @@ def answer(done: RunReport, *, show_names: bool = True, signal: int = 0) -> Answ
     text: list[str | Table] = [verdict(done)]
     if (table := views.pulled(done.pulls)).rows:
         text += ["", table]
+    if (costs := Table(("connection", "stream", ">expected", ">calls", "because"), list(_costs(done)))).rows:
+        text += ["", costs]
+    if compared := views.compared(done.pulls):
+        text += ["", *compared]
     if done.made:
         text += ["", *views.plan(done.made.plan, names=show_names)]
     if done.made and done.made.plan.updates and done.pushes:
         text += ["", *views.pushed(done.pushes)]
     findings = [f for p in done.pulls for f in p.findings] + [f.error.finding() for f in done.failures]
     return Answer(summary(done), result(done), text, findings, signal or done.exit_code)
+
+
+def _costs(done: RunReport) -> Iterator[tuple[object, ...]]:
+    """Connection by connection what was expected beside what it cost: the streams that cost something, the rest, the whole."""
+    for expected in done.forecasts:
+        real = _real(done, expected.connection)
+        for part in expected.parts:
+            if part.calls or real.get(part.part):
+                yield expected.connection, part.part, _number(part.calls), _number(real.get(part.part)), part.basis
+        about = f"{'' if expected.whole else 'at least '}{expected.calls:,}"
+        yield expected.connection, "together", about, _number(done.costs.get(expected.connection)), f"{expected.budget.left:,} were left today"
+
+
+def _real(done: RunReport, connection: str) -> dict[str, int]:
+    """What each part of a forecast cost in the end; empty where the pull did not end."""
+    from connector.forecast import SIGN_IN
+
+    streams = {s.stream: s.calls for p in done.pulls if p.connection == connection for s in p.streams}
+    return {**streams, SIGN_IN: done.costs[connection] - sum(streams.values())} if connection in done.costs else streams
+
+
+def _number(calls: int | None) -> str:
+    return "?" if calls is None else f"{calls:,}"
 
 
 def verdict(done: RunReport) -> str:
@@ -88,7 +116,8 @@ def summary(done: RunReport) -> dict[str, object]:
     counts = done.made.plan.counts() if done.made else {}
     return {
         "pulled": sum(p.records for p in done.pulls),
-        "calls": sum(s.calls for p in done.pulls for s in p.streams) + sum(p.calls for p in done.pushes),
+        "calls": sum(done.costs.values()) + sum(p.calls for p in done.pushes),
+        "expected_calls": sum(f.calls for f in done.forecasts),
         "dead_letters": sum(s.dead_letters for p in done.pulls for s in p.streams),
         "written": sum(p.counts["written"] for p in done.pushes),
         "not_written": sum(len(p.outcomes) - p.counts["written"] for p in done.pushes),
@@ -98,11 +127,34 @@ def summary(done: RunReport) -> dict[str, object]:
     }
 
 
+def forecast(done: RunReport, expected: Forecast) -> dict[str, object]:
+    """What a pull was expected to cost, part by part, and what it did cost; null where nobody can say, or where it did not end."""
+    real, budget = _real(done, expected.connection), expected.budget
+    return {
+        "connection": expected.connection,
+        "expected": expected.calls,
+        "whole": expected.whole,
+        "calls": done.costs.get(expected.connection),
+        "push": expected.push,
+        "parts": [{**asdict(part), "expected": part.calls, "calls": real.get(part.part)} for part in expected.parts],
+        "budget": {**asdict(budget), "reserve": budget.reserve, "left": budget.left},
+    }
+
+
 def result(done: RunReport) -> dict[str, object]:
     """Everything, for programs."""
     return {
+        "forecast": [forecast(done, f) for f in done.forecasts],
         "pulls": [
-            {"connection": p.connection, "org": p.info.org_id, "as_of": p.info.now, "streams": [asdict(s) for s in p.streams]} for p in done.pulls
+            {
+                "connection": p.connection,
+                "org": p.info.org_id,
+                "as_of": p.info.now,
+                "streams": [asdict(s) for s in p.streams],
+                "streams_failed": {f.stream: f.error.code for f in p.failures},
+                "reconciled": [asdict(r) for r in p.reconciled],
+            }
+            for p in done.pulls
         ],
         "plan": None if done.made is None else {"plan": str(done.made.path), "id": done.made.plan.id, "sha256": done.made.sha256},
         "pushes": [

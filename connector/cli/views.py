@@ -30,6 +30,22 @@ def pulled(reports: Sequence[PullReport], *, every: bool = False) -> Table:
     return Table(heads, rows)
 
 
+def compared(reports: Sequence[PullReport]) -> list[str]:
+    """One line a connection whose counts were compared with the CRM's own, and one for streams that could not be read."""
+    lines = []
+    for report in reports:
+        found = report.reconciled
+        off = [r.stream for r in found if r.missing or r.vanished]
+        gone = sum(r.gone for r in found)
+        if found:
+            said = f"not for {', '.join(off)}" if off else "they agree"
+            buried = f" · {count(gone, 'record')} gone without a trace, now deleted here too" if gone else ""
+            lines.append(f"{report.connection}: {count(len(found), 'stream')} compared with the CRM's own count, {said}{buried}")
+        if report.failures:
+            lines.append(f"{report.connection}: not read: {', '.join(f.stream for f in report.failures)}")
+    return lines
+
+
 def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool = True) -> list[str | Table]:
     """A plan: verdict, per connection, per field, then deals with before → after and why."""
     lines: list[str | Table] = [made.verdict()]

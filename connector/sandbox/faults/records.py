@@ -76,7 +76,7 @@ async def _collection(fault: Fault, app: ASGIApp, scope: Scope, body: bytes, sen
     for record in records:
         id_ = str(record.get("id", record.get("Id")))
         error = {"statusCode": code, "message": message.format(id=id_), "fields": []}
-        results.append({"id": id_, "success": False, "errors": [error]} if id_ in victims else next(rest))
+        results.append({"success": False, "errors": [error]} if id_ in victims else next(rest))
     await whole(answer, orjson.dumps(results), send)
 
 
