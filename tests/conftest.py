@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 SHARED = os.environ.get("CONNECTOR_SHARED_DATA")
+OPTIONAL = {"live", "peers"}
 _skipped: list[str] = []
 
 
@@ -20,14 +21,15 @@ def shared() -> Path:
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and "live" not in report.keywords:
+    if report.skipped and not OPTIONAL & set(report.keywords):
         _skipped.append(report.nodeid)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Tests against a real org run only when asked for by name: ``-m live``."""
-    if "live" not in (config.option.markexpr or ""):
-        items[:] = [item for item in items if "live" not in item.keywords]
+    """Optional groups run only when asked for by name: ``-m live``, ``-m peers``."""
+    asked = config.option.markexpr or ""
+    left_out = {group for group in OPTIONAL if group not in asked}
+    items[:] = [item for item in items if not left_out & {marker.name for marker in item.iter_markers()}]
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
