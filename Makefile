@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint unit golden docs cassettes clean
+.PHONY: demo test lint unit golden pitfalls peers faults docs cassettes clean
 
 demo: $(READY)
 	$(BIN)/connector demo
@@ -23,6 +23,15 @@ unit: $(READY)
 golden: $(READY)
 	$(BIN)/python -m pytest tests/kpis -q -k golden
 
+pitfalls: $(READY)
+	$(BIN)/python -m pytest tests/pitfalls -q -m pitfall
+
+peers: $(READY)
+	$(BIN)/python -m pytest tests/peers -q -m peers
+
+faults: $(READY)
+	$(BIN)/python -m tests.faults
+
 docs: $(READY)
 	$(BIN)/python -m connector.cli.docs
 
@@ -37,4 +46,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
