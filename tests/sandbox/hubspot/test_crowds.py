@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-import time
+import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 MANY = 12_000
 STAMP = "hs_lastmodifieddate"
+
+
+def steps(act: Callable[[], Any]) -> int:
+    """How many functions are called while ``act`` runs: the work, whatever the machine does beside it."""
+    taken = 0
+
+    def note(frame: Any, event: str, arg: Any) -> None:
+        nonlocal taken
+        taken += event in ("call", "c_call")
+
+    sys.setprofile(note)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return taken
 
 
 def window(*filters, **body):
@@ -24,11 +42,9 @@ def crowd(portal):
     return portal.create_many("deals", rows)
 
 
-def test_a_bulk_edit_stamps_twelve_thousand_deals_with_one_instant_and_is_fast(client, portal, crowd, later):
+def test_a_bulk_edit_stamps_twelve_thousand_deals_with_one_instant(client, portal, crowd, later):
     later(60)
-    began = time.process_time()
     assert portal.bulk_edit(crowd, {"hs_next_step": "call"}) == MANY
-    assert time.process_time() - began < 2
     assert {deal.stamp for deal in crowd} == {portal.now}
     instant = where(STAMP, "EQ", str(portal.now))
     assert client.search("deals", **window(instant)).json()["total"] == MANY
@@ -39,11 +55,14 @@ def test_a_bulk_edit_stamps_twelve_thousand_deals_with_one_instant_and_is_fast(c
     assert (body["total"], len(body["results"]), "paging" in body) == (6_000, 200, False)
 
 
-def test_creating_twelve_thousand_deals_is_fast(portal):
-    began = time.process_time()
-    rows = ({"dealname": "x", "pipeline": "default", "dealstage": "168402300"} for _ in range(MANY))
-    assert len({deal.stamp for deal in portal.create_many("deals", rows)}) == 1
-    assert time.process_time() - began < 2
+def test_creating_and_editing_many_takes_work_in_proportion(portal):
+    rows = [{"dealname": "x", "pipeline": "default", "dealstage": "168402300"}] * 4_000
+    made = []
+    few, many = (steps(lambda wanted=wanted: made.append(portal.create_many("deals", wanted))) for wanted in (rows[:1_000], rows))
+    assert many < 4.4 * few
+    assert [len({deal.stamp for deal in deals}) for deals in made] == [1, 1]
+    few, many = (steps(lambda deals=deals: portal.bulk_edit(deals, {"hs_next_step": "call"})) for deals in made)
+    assert 4_000 < many < 4.4 * few
 
 
 def test_short_pages_go_on(client, portal, deal):
