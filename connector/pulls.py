@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from connector import reconcile, watch
 from connector.connected import Connected, Definitions, MappedConnection
 from connector.crms.base import OrgInfo, Page, Pipeline, StreamSpec, Window
-from connector.errors import ConnectorError, CrmConfigError, Finding, MissingScope, RecordError, TooLarge, worst
+from connector.errors import CODES, ConnectorError, CrmConfigError, Finding, MissingScope, RecordError, TooLarge, worst
 from connector.model.records import DeadLetter, Mapped
 from connector.reconcile import Reconciler
 from connector.state.census import Reconciled
 from connector.state.store import Store
+
+RATES_EVERY = timedelta(hours=23)  # daily; a run is not punctual
 
 
 @dataclass
@@ -110,8 +113,9 @@ class Pull:
         stages = watch.stages(self.connected.mapped, self.store, pipelines)
         unmapped = live_stages(self.connected.mapped, self.store, self.definitions, pipelines)
         watch.remember(self.connected, self.store, (seen, stages), self.info.now)
+        unread = self._rates()
         failed = [finding for failure in self.failures for finding in failure.findings()]
-        return self._told((*unmapped, *dict.fromkeys(failed), *self._missing(), *seen.findings, *stages.findings, *self._histories()))
+        return self._told((*unmapped, *dict.fromkeys(failed), *self._missing(), *seen.findings, *stages.findings, *unread, *self._histories()))
 
     def _told(self, findings: Sequence[Finding], *, interrupted: bool = False) -> PullReport:
         name = self.connected.name
@@ -148,6 +152,21 @@ class Pull:
         last = self.pulled[-1]
         self.pulled[-1] = replace(last, calls=last.calls + spent, deleted=last.deleted + found.gone)
         self.store.runs.count(self.number, self.pulled[-1], complete=complete)
+
+    def _rates(self) -> list[Finding]:
+        """Once a day, where deals have a currency of their own."""
+        name, known = self.connected.name, self.store.rates.known(self.connected.name)
+        fresh = known is not None and not self.full and self.info.now - known.taken_at < RATES_EVERY
+        if fresh or self.only is not None or "currency" not in self.connected.mapped.mapping.opportunities.fields:
+            return []
+        try:
+            told = self.connected.crm.rates()
+        except (CrmConfigError, MissingScope) as error:
+            return [Finding("SC-W077", f"{name}: {error.message}", "warning", next=CODES["SC-W077"].next_step)]
+        day = self.definitions.calendar.day
+        dated = [(rate.currency, day(rate.since) if isinstance(rate.since, datetime) else rate.since, rate.value) for rate in told]
+        self.store.rates.keep(name, self.info.currency, dated, self.info.now)
+        return []
 
     def _missing(self) -> list[Finding]:
         read = {spec.name for spec in self.connected.mapper.streams()}

@@ -82,7 +82,10 @@ def pull(
 
 
 def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of: datetime) -> Book:
-    """The book of one connection at an instant, from the state alone."""
+    """The book of one connection at an instant, from the state alone. The CRM's exchange rates serve where its currency is the reporting one."""
+    known = store.rates.known(mapped.name)
+    home = definitions.kpis.calendar.currency
+    rates = [{"currency": code, "date": day, "rate": value} for code, day, value in known.rates] if known and known.home == home else []
     sections = frames.sections(
         store,
         mapped.name,
@@ -97,6 +100,7 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
         ladder=definitions.ladder,
         settings=definitions.kpis,
         inputs=definitions.inputs,
+        rates=rates,
         snapshots=store.snapshots(mapped.name),
     )
 

@@ -113,6 +113,13 @@ CREATE TABLE dead_letters (
     PRIMARY KEY (id),
     CONSTRAINT one_dead_letter UNIQUE (connection, stream, record, code)
 );
+CREATE TABLE exchange_rates (
+    connection VARCHAR NOT NULL,
+    taken_at DATETIME NOT NULL,
+    home VARCHAR NOT NULL,
+    content JSON NOT NULL,
+    PRIMARY KEY (connection)
+);
 CREATE TABLE gates (
     connection VARCHAR NOT NULL,
     opportunity VARCHAR NOT NULL,

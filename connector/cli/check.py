@@ -12,7 +12,7 @@ from connector import __version__
 from connector.cli.mapping import live_findings
 from connector.cli.output import Answer, Table, count
 from connector.cli.project import ConnectionOption, opened
-from connector.errors import ConnectorError, Finding, worst
+from connector.errors import CODES, ConnectorError, Finding, worst
 
 if TYPE_CHECKING:
     from connector.app import App
@@ -111,6 +111,7 @@ def _connection(app: App, name: str) -> Iterator[Check]:
         yield Check("skip", f"{name} mapping", "the connection must answer first")
         return
     yield _budget(app, name, seen[0])
+    yield _calendar(app, name, seen[0])
     found: list[Finding] = []
 
     def look() -> str:
@@ -134,6 +135,22 @@ def _budget(app: App, name: str, info: OrgInfo) -> Check:
         return Check("ok", area, budget.text())
     finding = Finding(code="SC-E078", severity="warning", message=f"{name}: {budget.text()}; pulls wait", next="wait, or raise limits.daily_calls")
     return Check("warn", area, budget.text(), (finding,))
+
+
+def _calendar(app: App, name: str, info: OrgInfo) -> Check:
+    """KPIs follow mappings/kpis.yaml; where the CRM counts otherwise, its own reports will show other quarters and sums."""
+    ours, area = app.mappings.kpis.calendar, f"{name} calendar"
+    differs = []
+    if info.fiscal_year_starts not in (None, ours.fiscal_year_starts):
+        differs.append(f"the fiscal year starts in month {info.fiscal_year_starts} in the CRM, {ours.fiscal_year_starts} in kpis.yaml")
+    if info.currency and info.currency != ours.currency:
+        differs.append(f"the CRM's currency is {info.currency}, the reporting currency {ours.currency}: its exchange rates do not serve")
+    if not differs:
+        return Check("ok", area, f"fiscal year from month {ours.fiscal_year_starts}, {ours.currency}, {ours.time_zone}")
+    said = "; ".join(differs)
+    return Check(
+        "warn", area, f"SC-W038  {said}", (Finding(code="SC-W038", severity="warning", message=f"{name}: {said}", next=CODES["SC-W038"].next_step),)
+    )
 
 
 def _tried(area: str, look: Callable[[], str]) -> Check:

@@ -6,7 +6,8 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Literal, Protocol
 
 import orjson
@@ -78,6 +79,16 @@ class OrgInfo:
     calls_used: int | None = None
     calls_max: int | None = None
     sandbox: bool = False
+    fiscal_year_starts: int | None = None  # month; None where the CRM keeps no fiscal year
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What one unit of a currency is worth in the CRM's own currency (OrgInfo.currency) from a moment on: a date, or an aware instant."""
+
+    currency: str
+    since: date | datetime
+    value: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,6 +271,10 @@ class Crm(Protocol):
 
     def rules(self, object: str) -> tuple[Rule, ...]:
         """Rules that may refuse what the connector writes on the object, as far as the CRM lists any. Raises MissingScope."""
+        ...
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Every exchange rate the CRM knows, dated where it dates them; empty for one with a single currency. A few calls."""
         ...
 
     def read(self, stream: StreamSpec, window: Window) -> Iterator[Page]:

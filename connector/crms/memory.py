@@ -21,6 +21,7 @@ from connector.crms.base import (
     OrgInfo,
     Page,
     Pipeline,
+    Rate,
     Record,
     Rule,
     StreamSpec,
@@ -51,6 +52,7 @@ class MemorySettings:
     name: str = "In memory"
     time_zone: str = "UTC"
     currency: str = "USD"
+    rates: tuple[Rate, ...] = ()
     page_size: int = 100
     write_batch: int = 100
     overlap: timedelta = timedelta(minutes=10)
@@ -172,6 +174,11 @@ class MemoryCrm:
     def pipelines(self) -> tuple[Pipeline, ...]:
         self._call(Call("pipelines"))
         return self._settings.pipelines
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Those of the settings."""
+        self._call(Call("rates"))
+        return self._settings.rates
 
     def rules(self, object: str) -> tuple[Rule, ...]:
         """None: here every write that fits the schema is taken."""

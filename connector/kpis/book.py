@@ -66,11 +66,13 @@ class Book:
         ladder: Ladder,
         settings: KpiSettings,
         inputs: Inputs | None = None,
+        rates: Iterable[Mapping[str, Any]] = (),
         snapshots: Iterable[Mapping[str, Any]] = (),
         extra_windows: Sequence[str] = (),
     ) -> Book:
         """The book of an instant from sections in the form of the golden file (``inputs.crm``); unknown sections are ignored.
 
+        ``rates``: the CRM's own exchange rates {currency, date, rate}; they serve for currencies that the input ``fx`` does not name.
         ``snapshots``: own measures of earlier days {kpi, variant, subject, window?, date, value, ci_low?, ci_high?}.
         Raises InputError SC-E090 for a value of the wrong kind, with its place.
         """
@@ -83,7 +85,9 @@ class Book:
             "contacts", "opportunity_contacts", "activities", "leads", "tickets",
         )}  # fmt: skip
         survivors = people.survivors(raw["accounts"])
-        rates = Rates(inputs.rows("fx") or (), settings.calendar.currency)
+        own_rates = inputs.rows("fx") or ()
+        named = {str(row["currency"]) for row in own_rates}
+        money = Rates([*own_rates, *(row for row in rates if row["currency"] not in named)], settings.calendar.currency)
         existing = raw["opportunities"].filter(
             ~pl.col("deleted").fill_null(False) & (pl.col("created_at").is_null() | (pl.col("created_at") <= as_of))
         )
@@ -95,7 +99,7 @@ class Book:
         stays = visits(
             own("stage_history"), ladder, as_of=as_of, today=today, min_seconds=settings.history.min_visit_seconds, zone=calendar.time_zone
         )
-        maker = _Deals(as_of, today, calendar, ladder, settings, rates, people.resolve(raw["accounts"], survivors))
+        maker = _Deals(as_of, today, calendar, ladder, settings, money, people.resolve(raw["accounts"], survivors))
         deals = maker.deals(existing, stays, own("owner_history"), survivors)
         roles = people.roles(own("opportunity_contacts"), raw["contacts"])
         activities = people.activities(raw["activities"], deals, survivors, settings.ignore_created_by, as_of, today, calendar.time_zone)
@@ -105,7 +109,7 @@ class Book:
         )
         intervals, demands = _gates(own("gates"), deals, ladder, today)
         return cls(
-            as_of, today, calendar, ladder, settings, inputs, rates, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
+            as_of, today, calendar, ladder, settings, inputs, money, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
             intervals, demands, activities, roles, maker.accounts, raw["owners"].sort("id"), raw["contacts"],
             raw["leads"].filter(pl.col("opportunity").is_null() | pl.col("opportunity").is_in(ids)), raw["tickets"],
             own("splits"), pushes, survivors, tuple(snapshots),

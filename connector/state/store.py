@@ -23,6 +23,7 @@ from connector.state.ledger import Ledger, Wire, set_observed
 from connector.state.measures import MeasureBook
 from connector.state.pages import PageCounts
 from connector.state.plans import PlanBook
+from connector.state.rates import RateBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
 from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Runs, RunStreams, table
@@ -57,6 +58,7 @@ class Store:
         self.connections = ConnectionBook(database, clock)
         self.census = Census(database, clock)
         self.schemas = SnapshotBook(database)
+        self.rates = RateBook(database)
         self.calls = CallBook(database, clock)
 
     @classmethod

@@ -365,6 +365,16 @@ class SchemaSnapshots(SQLModel, table=True):
     content: dict[str, Any] = Field(sa_type=JSON)
 
 
+class ExchangeRates(SQLModel, table=True):
+    """The CRM's own exchange rates as last read: [currency, day, units of ``home`` for one unit], the number as text."""
+
+    __tablename__ = "exchange_rates"
+    connection: str = Field(primary_key=True)
+    taken_at: datetime
+    home: str
+    content: list[list[str]] = Field(sa_type=JSON)
+
+
 class FindingsKept(SQLModel, table=True):
     """What the last pull of a connection had to say, for status: one finding a row, in order."""
 

@@ -91,7 +91,17 @@ def named(records: Sequence[Record], field: str) -> dict[str, Record]:
 def test_salesforce_check(attempts: list[object]) -> None:
     user = "005Sb0000000002IAA"
     assert replay("salesforce/check.yaml", attempts) == OrgInfo(
-        "000000000000000AAA", "Beacon Surgical", user, "68.0", "America/New_York", "USD", NOW, calls_used=3, calls_max=100_000, sandbox=True
+        "000000000000000AAA",
+        "Beacon Surgical",
+        user,
+        "68.0",
+        "America/New_York",
+        "USD",
+        NOW,
+        calls_used=3,
+        calls_max=100_000,
+        sandbox=True,
+        fiscal_year_starts=1,
     )
 
 

@@ -82,7 +82,7 @@ def test_roles_of_an_older_state_are_kept_or_read_again() -> None:
 
     engine = create_engine("sqlite://")
     with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        *older, newest = reversed(list(schema.scripts().walk_revisions()))
+        *older, newest = [r for r in reversed(list(schema.scripts().walk_revisions())) if r.revision <= "0004"]
         for revision in older:
             revision.module.upgrade()
         assert (older[-1].revision, newest.revision) == ("0003", "0004")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.hubspot import counting, schema
 from connector.crms.hubspot.records import assert_known, read_batch
 from connector.crms.hubspot.settings import HubSpotSettings
@@ -73,6 +73,10 @@ class HubSpotCrm:
     def labels(self, source: str, target: str) -> tuple[str, ...]:
         """Names of the association labels between two objects."""
         return schema.labels(self._transport, source, target)
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Every rate there ever was, one call a hundred or so. Raises MissingScope where the credential may not read currencies."""
+        return schema.rates(self._transport)
 
     def rules(self, object: str) -> tuple[Rule, ...]:
         """Rules on the values of our own properties, one call; from API 2026-09 on, which enforces the administrator's rules on every

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Rule, Stage
+from connector.clock import parse_instant
+from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Rate, Rule, Stage
+from connector.crms.hubspot.lists import cursor
 from connector.crms.hubspot.transport import Transport
 from connector.crms.hubspot.wire import OBJECTS
-from connector.errors import CrmConfigError, MissingScope, Transient
+from connector.errors import CrmConfigError, MissingScope, NoProgress, Transient
 
 TEXT_LENGTH = 65_536
 PRIVATE_APPS = "private-apps-api-calls-daily"
@@ -52,6 +55,22 @@ def account(transport: Transport) -> OrgInfo:
 
 def _heard(transport: Transport) -> datetime:
     return transport.heard or transport.now()
+
+
+def rates(transport: Transport) -> tuple[Rate, ...]:
+    """What one unit of each currency is worth in the company's currency, from the instant each rate took effect."""
+    path, found, after = f"/settings/currencies/{transport.settings.api_version}/exchange-rates", [], None
+    while True:
+        answer = transport.get(path, [("after", after)] if after else []).body
+        found += [
+            Rate(str(row["fromCurrencyCode"]), parse_instant(row["effectiveAt"]), Decimal(str(row["conversionRate"]))) for row in answer["results"]
+        ]
+        following = cursor(answer)
+        if following is None:
+            return tuple(found)
+        if following == after:
+            raise NoProgress("exchange rates: the list gave the same cursor twice")
+        after = following
 
 
 def usage(transport: Transport) -> tuple[int | None, int | None]:

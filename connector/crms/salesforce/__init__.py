@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.manifest import Manifest, managed
 from connector.crms.salesforce import schema
 from connector.crms.salesforce.rest import Reader
@@ -43,6 +43,10 @@ class SalesforceCrm:
 
     def pipelines(self) -> tuple[Pipeline, ...]:
         return schema.pipelines(self._client)
+
+    def rates(self) -> tuple[Rate, ...]:
+        """Dated conversion rates, and the undated ones of currencies that have none. Two calls."""
+        return schema.rates(self._client)
 
     def rules(self, object: str) -> tuple[Rule, ...]:
         """None: an org tells its validation rules to administrators only, and what one of them refuses is named by the write."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field as default
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
-from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Stage
+from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Rate, Stage
 from connector.crms.retry import ATTEMPTS
 from connector.crms.salesforce import soql
 from connector.crms.salesforce.transport import Client
@@ -135,8 +137,10 @@ def pipelines(client: Client) -> tuple[Pipeline, ...]:
 
 STAGES = "SELECT Id, ApiName, MasterLabel, IsActive, IsClosed, IsWon, DefaultProbability, SortOrder FROM OpportunityStage"
 RECORD_TYPES = "SELECT Id, DeveloperName, Name, IsActive FROM RecordType WHERE SobjectType = 'Opportunity'"
-ORGANIZATION = "SELECT Id, Name, IsSandbox, TimeZoneSidKey FROM Organization"
+ORGANIZATION = "SELECT Id, Name, IsSandbox, TimeZoneSidKey, FiscalYearStartMonth FROM Organization"
 CORPORATE_CURRENCY = "SELECT IsoCode FROM CurrencyType WHERE IsCorporate = true"
+DATED_RATES = "SELECT IsoCode, ConversionRate, StartDate FROM DatedConversionRate"
+RATES = "SELECT IsoCode, ConversionRate FROM CurrencyType WHERE IsActive = true"
 OWN_CURRENCY = "SELECT DefaultCurrencyIsoCode FROM Organization"
 
 
@@ -166,6 +170,7 @@ def org_info(client: Client) -> OrgInfo:
         calls_used=most - left if most is not None and left is not None else None,
         calls_max=most,
         sandbox=bool(org["IsSandbox"]),
+        fiscal_year_starts=org["FiscalYearStartMonth"],
     )
 
 
@@ -183,6 +188,25 @@ def _currency(client: Client) -> str:
         if rows and rows[0][field]:
             return str(rows[0][field])
     return ""
+
+
+def rates(client: Client) -> tuple[Rate, ...]:
+    """What one unit of each currency is worth in corporate currency. The org tells units for one corporate unit, so this is the inverse.
+
+    An org without dated rates changes what an amount was worth whenever a rate is edited: then the one rate holds for every day.
+    """
+    dated = [(str(row["IsoCode"]), date.fromisoformat(row["StartDate"]), row["ConversionRate"]) for row in _told(client, DATED_RATES)]
+    known = {code for code, _, _ in dated}
+    plain = [(str(row["IsoCode"]), date.min, row["ConversionRate"]) for row in _told(client, RATES) if row["IsoCode"] not in known]
+    return tuple(Rate(code, since, 1 / Decimal(str(units))) for code, since, units in (*dated, *plain) if units)
+
+
+def _told(client: Client, query: str) -> list[dict[str, Any]]:
+    """The rows of a dictionary that an org need not have."""
+    try:
+        return _rows(client, query)
+    except CrmConfigError:
+        return []
 
 
 def _rows(client: Client, query: str) -> list[dict[str, Any]]:
