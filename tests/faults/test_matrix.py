@@ -14,7 +14,7 @@ import pytest
 from tests.faults import matrix, pushes
 from tests.faults.bench import HS, SF, VARIANTS, Bench, Outcome, bench
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.no_cover]  # measured elsewhere: tracing doubles the time
 CELLS = [(variant, kind) for variant, crm in VARIANTS.items() for kind in matrix.kinds_of(crm) if matrix.tried(variant, kind)]
 LASTING = [(variant, kind) for variant, crm in VARIANTS.items() for kind in matrix.LASTING[crm] if variant != "salesforce bulk"]
 PUSHES = [(crm, kind) for crm in (SF, HS) for kind in pushes.kinds_of(crm)]
