@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from connector.kpis.catalogue import NAMES
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from connector.kpis.book import Book
 
 Unit = Literal[
@@ -24,7 +26,10 @@ Rests = Literal["stage_history", "gates", "none"]
 
 
 class Row(NamedTuple):
-    """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``interval``: Wilson 95 %."""
+    """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``interval``: Wilson 95 %.
+
+    ``evidence``: the records the number came from, see :mod:`connector.kpis.evidence`; required wherever n > 0.
+    """
 
     subject: str
     window: str
@@ -36,6 +41,7 @@ class Row(NamedTuple):
     pending: int | None = None
     excluded: Mapping[str, int] | None = None
     reason: Reason | None = None
+    evidence: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +90,20 @@ class Kpi:
         """The docstring of the function: the KPI in words."""
         return (self.rows.__doc__ or "").strip()
 
-    def measures(self, book: Book) -> Iterator[Measure]:
-        """Every measure of this KPI for a book, low n marked by ``thresholds.low_n``."""
+    def evidenced(self, book: Book) -> Iterator[tuple[Measure, pl.DataFrame | None]]:
+        """Every measure of this KPI for a book, low n marked by ``thresholds.low_n``, with the records it came from."""
         low = book.settings.thresholds.low_n
         for row in self.rows(book):
             ci_low, ci_high = row.interval or (None, None)
-            yield Measure(
+            measure = Measure(
                 self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and row.n < low,
                 ci_low, ci_high, row.pending or None, {k: v for k, v in (row.excluded or {}).items() if v}, row.reason,
             )  # fmt: skip
+            yield measure, row.evidence
+
+    def measures(self, book: Book) -> Iterator[Measure]:
+        """The same without the records."""
+        return (measure for measure, _ in self.evidenced(book))
 
 
 REGISTRY: dict[str, Kpi] = {}

@@ -16,6 +16,7 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from connector.errors import Finding
+from connector.kpis.evidence import PLACE
 from connector.kpis.input_tables import TABLES, Column
 
 Row = dict[str, Any]
@@ -37,7 +38,8 @@ class Source:
 class Inputs:
     """Typed rows by input name (``quotas``, ``fx`` …); an input that was not given, or could not be read, is absent.
 
-    Dates and months (their first day) are dates, money is Decimal, ``period`` stays text. ``findings`` names every problem met.
+    Dates and months (their first day) are dates, money is Decimal, ``period`` stays text; ``place`` says where a row stands
+    (``inputs/quotas.csv:3``). ``findings`` names every problem met.
     """
 
     tables: Mapping[str, Sequence[Row]]
@@ -183,7 +185,7 @@ def _check(name: str, lines: Sequence[_Line]) -> tuple[list[Row], list[Finding]]
         wrong += [line.finding("SC-E091", message, column) for column, message in _together(name, row)] if not wrong else []
         findings += wrong
         if not wrong:
-            good.append((line, row))
+            good.append((line, row | {PLACE: f"{line.file}:{line.number}"}))
     unique, doubled = _unique(name, good)
     kept, overdrawn = _balanced(unique) if name == "arr_ledger" else (unique, [])
     return [row for _, row in kept], findings + doubled + overdrawn

@@ -8,6 +8,7 @@ from datetime import date, timedelta
 import polars as pl
 
 from connector.kpis.book import Book, derived
+from connector.kpis.evidence import PLACE
 from connector.kpis.keys import account_index, found
 from connector.kpis.money import MONEY, Rates
 from connector.kpis.windows import Window
@@ -15,7 +16,7 @@ from connector.kpis.windows import Window
 
 @dataclass(frozen=True, eq=False)
 class Ledger:
-    """Entries up to today: account (the survivor), segment, date, type, native, currency."""
+    """Entries up to today: input (where the row stands), account (the survivor), segment, date, type, native, currency."""
 
     entries: pl.DataFrame
     rates: Rates
@@ -54,8 +55,10 @@ def ledger(book: Book) -> Ledger | None:
     for row in rows:
         if row["date"] <= book.today:
             account = found(index, row["account_key"])
-            listed.append((account, segments.get(account), row["date"], row["type"], row["delta"], row["currency"] or book.rates.reporting))
+            currency = row["currency"] or book.rates.reporting
+            listed.append((row[PLACE], account, segments.get(account), row["date"], row["type"], row["delta"], currency))
     schema: dict[str, type[pl.DataType] | pl.DataType] = {
+        "input": pl.String,
         "account": pl.String,
         "segment": pl.String,
         "date": pl.Date,

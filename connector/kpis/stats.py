@@ -32,20 +32,40 @@ class Curve:
         return self.quantile(0.5)
 
 
-def kaplan_meier(days: pl.Series, done: pl.Series) -> Curve:
+def kaplan_meier(days: pl.Series, done: pl.Series, unseen: pl.Series | None = None) -> Curve:
     """The curve of durations, of which those not ``done`` are censored at their present length.
+
+    ``unseen``: how long each had lasted already when somebody first looked (0 or null: seen from its beginning). Such a record is at
+    risk only from then on (delayed entry); counted as if seen from the start, long ones would weigh too much, since short ones that
+    ended unseen are missing.
 
     >>> curve = kaplan_meier(pl.Series([90, 90, 160, 210, 30, 180, 210, 290]), pl.Series([True] * 4 + [False] * 4))
     >>> curve.median, curve.quantile(0.75), curve.running
     (210.0, None, 4)
+    >>> kaplan_meier(pl.Series([10, 20, 60]), pl.Series([True, True, True]), pl.Series([0, 0, 50])).median
+    10.0
     """
     events, right = days.filter(done).to_list(), days.filter(~done).to_list()
     if not events:
         return Curve((), (), len(days), len(right))
+    if unseen is not None and (unseen.fill_null(0) > 0).any():
+        return _entering_late(days.to_list(), done.to_list(), unseen.fill_null(0).to_list())
     from scipy.stats import CensoredData, ecdf
 
     sf = ecdf(CensoredData(uncensored=events, right=right)).sf
     return Curve(tuple(map(float, sf.quantiles)), tuple(map(float, sf.probabilities)), len(days), len(right))
+
+
+def _entering_late(days: Sequence[int], done: Sequence[bool], entered: Sequence[int]) -> Curve:
+    """Kaplan–Meier with delayed entry, which scipy lacks: at risk at t are those with entered < t ≤ days."""
+    times = sorted({length for length, over in zip(days, done, strict=True) if over})
+    surviving, falls = 1.0, []
+    for time in times:
+        at_risk = sum(1 for length, late in zip(days, entered, strict=True) if late < time <= length)
+        events = sum(1 for length, over, late in zip(days, done, entered, strict=True) if over and length == time and late < time)
+        surviving *= 1 - events / at_risk if at_risk else 1.0
+        falls.append(surviving)
+    return Curve(tuple(map(float, times)), tuple(falls), len(days), done.count(False))
 
 
 @lru_cache(maxsize=65536)

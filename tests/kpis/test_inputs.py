@@ -38,8 +38,22 @@ def test_a_good_file_is_typed_whatever_its_column_order(mappings: Path) -> None:
     inputs = read(mappings, "quotas", text)
     assert inputs.findings == ()
     assert inputs.rows("quotas") == [
-        {"owner_key": "R1", "period": "FY2027-Q1", "amount": Decimal(300000), "currency": "USD", "basis": "bookings"},
-        {"owner_key": "R2", "period": "2027-01", "amount": Decimal("60000.50"), "currency": None, "basis": "bookings"},
+        {
+            "owner_key": "R1",
+            "period": "FY2027-Q1",
+            "amount": Decimal(300000),
+            "currency": "USD",
+            "basis": "bookings",
+            "place": "mappings/inputs/quotas.csv:4",
+        },
+        {
+            "owner_key": "R2",
+            "period": "2027-01",
+            "amount": Decimal("60000.50"),
+            "currency": None,
+            "basis": "bookings",
+            "place": "mappings/inputs/quotas.csv:5",
+        },
     ]
     (source,) = inputs.sources["quotas"]
     assert (source.path, source.rows, source.sha256) == ("mappings/inputs/quotas.csv", 2, hashlib.sha256(text.encode()).hexdigest())

@@ -1,0 +1,48 @@
+"""Evidence: the records a number came from, as frames. Their first column names a record of the CRM or a line of an input file.
+
+A frame of evidence has one row per record that entered the number. Its first column is one of ``IDENTITIES`` and holds the record's id;
+``input`` holds ``inputs/quotas.csv:3``. The other columns say what counted: a date, an amount, an outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+IDENTITIES = ("opportunity", "account", "owner", "contact", "activity", "lead", "ticket", "snapshot", "input")
+PLACE = "place"
+"""Key of an input row (:mod:`connector.kpis.inputs`) that says where it stands: ``inputs/quotas.csv:3``."""
+
+
+def of_deals(deals: pl.DataFrame, *columns: str | pl.Expr) -> pl.DataFrame:
+    """Deals that entered a number (a frame with ``id``), and what counted of them."""
+    return deals.select(pl.col("id").alias("opportunity"), *columns)
+
+
+def of_inputs(rows: Sequence[Mapping[str, Any]], *columns: str) -> pl.DataFrame:
+    """Lines of input files that entered a number; without ``columns`` all of them."""
+    kept = [{"input": row[PLACE], **{name: _shown(row[name]) for name in columns or row if name != PLACE}} for row in rows]
+    return pl.DataFrame(kept, infer_schema_length=None) if kept else pl.DataFrame(schema={"input": pl.String})
+
+
+def _shown(value: Any) -> Any:
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+def together(frames: Iterable[pl.DataFrame | None]) -> pl.DataFrame | None:
+    """Evidence of a number made of several: all rows, the columns they have; None where there is none.
+
+    Frames whose identities differ keep theirs: the first identity column that is filled names a row's record.
+    """
+    given = [frame for frame in frames if frame is not None]
+    return pl.concat(given, how="diagonal_relaxed") if given else None
+
+
+def identity(row: Mapping[str, Any]) -> tuple[str, str]:
+    """(kind of record, its id) of one row of evidence. Raises ValueError where no identity column is filled."""
+    for kind in IDENTITIES:
+        if row.get(kind) is not None:
+            return kind, str(row[kind])
+    raise ValueError(f"no identity among {', '.join(row)}")
