@@ -81,8 +81,11 @@ def pull(
 # -- compute ----------------------------------------------------------------------------------------------------------
 
 
-def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of: datetime) -> Book:
-    """The book of one connection at an instant, from the state alone. The CRM's exchange rates serve where its currency is the reporting one."""
+def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of: datetime, windows: Sequence[str] = ()) -> Book:
+    """The book of one connection at an instant, from the state alone. The CRM's exchange rates serve where its currency is the reporting one.
+
+    ``windows``: labels of windows beside the usual ones.
+    """
     known = store.rates.known(mapped.name)
     home = definitions.kpis.calendar.currency
     rates = [{"currency": code, "date": day, "rate": value} for code, day, value in known.rates] if known and known.home == home else []
@@ -102,6 +105,7 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
         inputs=definitions.inputs,
         rates=rates,
         snapshots=store.snapshots(mapped.name),
+        extra_windows=windows,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from inspect import cleandoc
@@ -72,39 +73,87 @@ def compute(
     all: Annotated[bool, typer.Option("--all", help="every KPI of the registry")] = False,
     connection: ConnectionOption = None,
     subject: Annotated[str, typer.Option(help="which rows to print: company, all, or like segment=hospital")] = "company",
+    by: Annotated[str | None, typer.Option(metavar="DIM,…", help="divide the company: segment,owner")] = None,
+    segment: Annotated[list[str] | None, typer.Option(metavar="K=V", help="with --by: only these parts, such as segment=hospital")] = None,
+    window: Annotated[list[str] | None, typer.Option(help="beside the usual windows: QTD, FY2027-Q1, 2027-01, 2026-07-01/2026-12-31")] = None,
 ) -> Answer:
     """Compute the KPIs that are switched on, from the state as last pulled, or from a file."""
     from connector.kpis import compute as engine
     from connector.kpis.definition import REGISTRY
 
     _known(kpi or ())
-    names = list(REGISTRY) if all else kpi
+    asked = _Asked(list(REGISTRY) if all else kpi, _dimensions(by), _parts(segment or ()), subject)
     if from_file is not None:
-        return _from_file(from_file, names, as_of, subject)
+        return _from_file(from_file, asked, as_of, window or ())
     with opened() as app:
-        books = {name: _book(app, name, instant(as_of, app)) for name in app.names(connection)}
-    computed = {name: engine.compute(book, names) for name, book in books.items()}
-    result = {"measures": [{"connection": n, **row} for n, found in computed.items() for row in engine.document(books[n], found)]}
-    chosen = names or list(engine.selected(app.definitions.kpis.kpis))
-    findings = [f for n, book in books.items() for f in _lacking(book, chosen, n)]
+        known = books(app, app.names(connection), instant(as_of, app), window or ())
+    computed = {name: asked.measures(book) for name, book in known.items()}
+    result = {"measures": [{"connection": n, **row} for n, found in computed.items() for row in engine.document(known[n], found)]}
+    chosen = asked.names or list(engine.selected(app.definitions.kpis.kpis))
+    findings = [f for n, book in known.items() for f in _lacking(book, chosen, n)] + asked.left_out(chosen)
     text: list[str | Table] = [_verdict(sum(map(len, computed.values())), chosen, list(computed))]
     for n, found in computed.items():
-        text += ["", _table(found, subject, f"{n}, as of {books[n].as_of:%Y-%m-%d}", books[n])]
+        text += ["", asked.table(found, f"{n}, as of {known[n].as_of:%Y-%m-%d}", known[n])]
     return Answer({"measures": sum(map(len, computed.values())), "connections": len(computed)}, result, text, findings)
 
 
-def _from_file(path: Path, names: Sequence[str] | None, as_of: str | None, subject: str) -> Answer:
+@dataclass(frozen=True)
+class _Asked:
+    """What ``compute`` is asked for: KPIs (None: those switched on), how the company is divided, which rows are printed."""
+
+    names: Sequence[str] | None
+    by: Sequence[str]
+    only: Mapping[str, str]
+    subject: str
+
+    def measures(self, book: Book, otherwise: Sequence[str] | None = None) -> list[Measure]:
+        from connector.kpis import compute as engine
+
+        names = self.names or otherwise
+        return engine.compute_by(book, self.by, names, self.only) if self.by or self.only else engine.compute(book, names)
+
+    def left_out(self, chosen: Sequence[str]) -> list[Finding]:
+        """A warning SC-W092 for KPIs that cannot be divided."""
+        from connector.kpis import compute as engine
+
+        whole = engine.indivisible(chosen) if self.by or self.only else []
+        said = f"not divided, since more than deals enters them: {', '.join(whole)}"
+        return [Finding("SC-W092", said, "warning", next=f"{command()} kpis compute --kpi {whole[0]} shows the slices it has")] if whole else []
+
+    def table(self, found: Sequence[Measure], title: str, book: Book) -> Table:
+        return _table(found, "all" if self.by or self.only else self.subject, title, book)
+
+
+def _dimensions(by: str | None) -> list[str]:
+    return [name.strip() for name in by.split(",") if name.strip()] if by else []
+
+
+def _parts(segments: Sequence[str]) -> dict[str, str]:
+    """``K=V`` words as a mapping. Raises UsageError."""
+    parts = {}
+    for word in segments:
+        key, equals, value = word.partition("=")
+        if not (key and equals and value):
+            raise UsageError(f"--segment {word!r} is not of the form segment=hospital")
+        parts[key] = value
+    return parts
+
+
+def _from_file(path: Path, asked: _Asked, as_of: str | None, windows: Sequence[str]) -> Answer:
     from connector.kpis import compute as engine
     from connector.kpis.definition import REGISTRY
     from connector.kpis.scorecards import scorecards
 
-    book = engine.from_file(path)
-    found = engine.compute(book, names or list(REGISTRY))
+    book = engine.from_file(path, as_of=as_of, windows=windows)
+    chosen = asked.names or list(REGISTRY)
+    found = asked.measures(book, chosen)
     cards = {id: card.as_dict() for id, card in scorecards(book).items()}
     result = {"measures": engine.document(book, found), "scorecards": cards}
-    table = _table(found, subject, f"{path.name}, as of {book.as_of:%Y-%m-%d}", book)
-    text: list[str | Table] = [_verdict(len(found), names or list(REGISTRY), [path.name]), "", table]
-    return Answer({"measures": len(found), "scorecards": len(cards)}, result, text)
+    text: list[str | Table] = [_verdict(len(found), chosen, [path.name]), "", asked.table(found, f"{path.name}, as of {book.as_of:%Y-%m-%d}", book)]
+    findings = [
+        Finding(f.code, f.message, "warning", file=f.file, line=f.line, column=f.column, suggestion=f.suggestion) for f in book.inputs.findings
+    ]
+    return Answer({"measures": len(found), "scorecards": len(cards)}, result, text, findings + asked.left_out(chosen))
 
 
 def _known(names: Iterable[str]) -> None:
@@ -148,8 +197,8 @@ def _book(app: App, name: str, as_of: datetime | None) -> Book:
     return books(app, [name], as_of)[name]
 
 
-def books(app: App, names: Sequence[str], as_of: datetime | None) -> Mapping[str, Book]:
-    """Connection → its book. Raises InputError where nothing was pulled yet."""
+def books(app: App, names: Sequence[str], as_of: datetime | None, windows: Sequence[str] = ()) -> Mapping[str, Book]:
+    """Connection → its book, with ``windows`` beside the usual ones. Raises InputError where nothing was pulled yet."""
     from connector import sync
 
     made = {}
@@ -158,5 +207,5 @@ def books(app: App, names: Sequence[str], as_of: datetime | None) -> Mapping[str
         if pulled is None:
             raise InputError(f"nothing was pulled from {name} yet", code="SC-E184", next_step="connector sync --pull-only")
         at = as_of or datetime.fromisoformat(str((pulled.summary or {}).get("as_of", pulled.started_at.isoformat())))
-        made[name] = sync.book(app.mapped(name), app.store, app.definitions, at)
+        made[name] = sync.book(app.mapped(name), app.store, app.definitions, at, windows)
     return made

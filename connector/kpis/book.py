@@ -14,7 +14,8 @@ from connector.clock import Calendar
 from connector.kpis import people, windows
 from connector.kpis.inputs import Inputs
 from connector.kpis.money import Rates, converted
-from connector.kpis.sections import DEAL_DATES, Section, frame
+from connector.kpis.populations import FIELDS, matches
+from connector.kpis.sections import DEAL_DATES, Section, frame, unfolded
 from connector.kpis.visits import closes, moves, rungs, visits
 from connector.kpis.windows import Window, Windows
 from connector.model.kpi_settings import KpiSettings
@@ -29,7 +30,8 @@ class Book:
 
     deals: one row per existing deal, see :func:`_deals`. visits, moves: see :mod:`connector.kpis.visits`. gates: intervals;
     demands: what single deals say about a gate. activities, roles: see :mod:`connector.kpis.people`.
-    accounts, owners, contacts, leads, tickets, splits, pushes: as in their sections, cut at ``as_of``.
+    accounts, owners, contacts, leads, tickets, splits, pushes: as in their sections, cut at ``as_of``. dimensions: columns of deals that a
+    mapping adds.
     """
 
     as_of: datetime
@@ -54,6 +56,7 @@ class Book:
     splits: pl.DataFrame
     pushes: pl.DataFrame
     survivors: Mapping[str, str]
+    dimensions: tuple[str, ...] = ()
     snapshots: tuple[Mapping[str, Any], ...] = ()
     memo: dict[str, Any] = field(default_factory=dict, repr=False)
 
@@ -84,6 +87,7 @@ class Book:
             "accounts", "owners", "opportunities", "stage_history", "closes_on_history", "owner_history", "splits", "gates",
             "contacts", "opportunity_contacts", "activities", "leads", "tickets",
         )}  # fmt: skip
+        raw["opportunities"], dimensions = unfolded(raw["opportunities"], "dimensions")
         survivors = people.survivors(raw["accounts"])
         own_rates = inputs.rows("fx") or ()
         named = {str(row["currency"]) for row in own_rates}
@@ -112,13 +116,22 @@ class Book:
             as_of, today, calendar, ladder, settings, inputs, money, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
             intervals, demands, activities, roles, maker.accounts, raw["owners"].sort("id"), raw["contacts"],
             raw["leads"].filter(pl.col("opportunity").is_null() | pl.col("opportunity").is_in(ids)), raw["tickets"],
-            own("splits"), pushes, survivors, tuple(snapshots),
+            own("splits"), pushes, survivors, dimensions, tuple(snapshots),
         )  # fmt: skip
 
     @cached_property
     def new_business(self) -> pl.DataFrame:
         """NB: new-business deals that are not void."""
-        return self.deals.filter((pl.col("deal_type") == "new_business") & (pl.col("cls") != "void"))
+        return self.deals.filter(self._among("new_business") & (pl.col("cls") != "void"))
+
+    def _among(self, population: str) -> pl.Expr:
+        """A named population of kpis.yaml as a filter on deals."""
+        return matches(getattr(self.settings.populations, population), (*FIELDS, *self.dimensions))
+
+    @cached_property
+    def void_new(self) -> pl.DataFrame:
+        """Void deals that would be new business."""
+        return self.deals.filter(self._among("new_business") & (pl.col("cls") == "void"))
 
     @cached_property
     def open_deals(self) -> pl.DataFrame:
@@ -129,6 +142,24 @@ class Book:
     def open_new(self) -> pl.DataFrame:
         """OPEN: open new-business deals."""
         return self.new_business.filter(pl.col("cls") == "open")
+
+    @cached_property
+    def open_pipeline(self) -> pl.DataFrame:
+        """OPEN deals that count as pipeline."""
+        return self.open_new.filter(self._among("open_pipeline"))
+
+    def pipeline_of(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Those of some rows made from open deals (columns of deals among them) that count as pipeline."""
+        return rows.filter(pl.col("id").is_in(self.open_pipeline["id"].implode()))
+
+    @cached_property
+    def ageing(self) -> pl.DataFrame:
+        """OPEN deals whose age is watched."""
+        return self.open_new.filter(self._among("ageing"))
+
+    def judged(self, window: Window) -> pl.DataFrame:
+        """CLOSED(w) deals that win rates are made of."""
+        return self.closed(window).filter(self._among("win_rate"))
 
     def closed(self, window: Window) -> pl.DataFrame:
         """CLOSED(w): new business won, lost or undecided with the close moment in the window."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from connector.errors import InputError, MappingError
 from connector.kpis import compliance, conversion, engagement, inputs, pipeline, programme, results, retention, speed, unit_economics
 from connector.kpis.book import Book
 from connector.kpis.definition import REGISTRY, Kpi, Measure
+from connector.kpis.parts import divided
 from connector.kpis.sections import SCHEMAS
 from connector.model.kpi_settings import KpiSettings, Selection
 from connector.model.ladder import Ladder
@@ -59,6 +61,27 @@ def compute(book: Book, names: Sequence[str] | None = None) -> list[Measure]:
     return [measure for kpi in chosen for measure in kpi.measures(book)]
 
 
+def compute_by(book: Book, dimensions: Sequence[str], names: Sequence[str] | None = None, only: Mapping[str, str] | None = None) -> list[Measure]:
+    """The company rows of the named KPIs (None: those switched on) for every combination of values of some dimensions.
+
+    ``only``: dimension → the one value wanted of it. Subject: ``segment=hospital,owner=R1``. KPIs that are not divisible are left out, see
+    :func:`indivisible`. Benchmarks and rates inside a part are those of the part. Raises MappingError for a dimension that deals do not have.
+    """
+    chosen = [kpi for kpi in known(selected(book.settings.kpis) if names is None else names) if kpi.divisible]
+    return [
+        replace(measure, subject=subject)
+        for subject, part in divided(book, dimensions, only)
+        for kpi in chosen
+        for measure in kpi.measures(part)
+        if measure.subject == "company"
+    ]
+
+
+def indivisible(names: Iterable[str]) -> list[str]:
+    """Those of some KPIs that cannot be divided: an input that belongs to no deal enters them."""
+    return [kpi.name for kpi in known(names) if not kpi.divisible]
+
+
 def document(book: Book, measures: Iterable[Measure]) -> list[dict[str, object]]:
     """Measures as JSON rows, with as_of, history_quality and definition_version."""
     qualities = {rests: book.quality(rests) for rests in ("stage_history", "gates", "none")}
@@ -93,10 +116,11 @@ def _lack(book: Book, need: str) -> str | None:
     return None if book.inputs.rows(key) is not None else f"inputs/{key}.csv"
 
 
-def from_file(path: Path) -> Book:
+def from_file(path: Path, *, as_of: str | None = None, windows: Sequence[str] = ()) -> Book:
     """A book from a file of the golden form (kpis/golden.md): no CRM, no state.
 
-    Raises InputError SC-E090 where it cannot be read, names what it does not know, or holds a value of the wrong kind.
+    ``as_of``: an instant instead of the file's own; ``windows``: labels beside the file's own. Raises InputError SC-E090 where it cannot be
+    read, names what it does not know, or holds a value of the wrong kind.
     """
     try:
         content = orjson.loads(path.read_bytes())
@@ -104,8 +128,10 @@ def from_file(path: Path) -> Book:
         raise InputError(f"{path.name} cannot be read: {error.strerror}") from None
     except orjson.JSONDecodeError as error:
         raise InputError(f"{path.name}:{error.lineno}:{error.colno} is not JSON: {error.msg}") from None
-    given = _mapping(content, path.name).get("inputs")
-    return from_inputs(_mapping(given, f"{path.name}: inputs"), path.name)
+    given = dict(_mapping(_mapping(content, path.name).get("inputs"), f"{path.name}: inputs"))
+    given |= {"as_of": as_of} if as_of is not None else {}
+    given["windows"] = [*(given.get("windows") or ()), *windows]
+    return from_inputs(given, path.name)
 
 
 def from_inputs(given: Mapping[str, Any], name: str = "inputs") -> Book:

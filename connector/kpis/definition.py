@@ -72,7 +72,10 @@ class Measure:
 
 @dataclass(frozen=True)
 class Kpi:
-    """A declared KPI. ``units`` by variant; ``needs``: input names, ``stage:KEY``, ``gate:KEY`` or ``setting:NAME``."""
+    """A declared KPI. ``units`` by variant; ``needs``: input names, ``stage:KEY``, ``gate:KEY`` or ``setting:NAME``.
+
+    ``of_deals``: made of deals and what hangs on them.
+    """
 
     name: str
     number: int
@@ -83,12 +86,18 @@ class Kpi:
     write_back: str
     source: str
     rests_on: Rests
+    of_deals: bool
     rows: Callable[[Book], Iterator[Row]]
 
     @property
     def definition(self) -> str:
         """The docstring of the function: the KPI in words."""
         return (self.rows.__doc__ or "").strip()
+
+    @property
+    def divisible(self) -> bool:
+        """Whether its company rows can be asked of a part of the company: nothing enters it that belongs to no deal."""
+        return self.of_deals and all(":" in need for need in self.needs)
 
     def evidenced(self, book: Book) -> Iterator[tuple[Measure, pl.DataFrame | None]]:
         """Every measure of this KPI for a book, low n marked by ``thresholds.low_n``, with the records it came from."""
@@ -120,8 +129,9 @@ def kpi(
     source: str,
     needs: tuple[str, ...] = (),
     rests_on: Rests = "stage_history",
+    of_deals: bool = True,
 ) -> Callable[[Callable[[Book], Iterator[Row]]], Callable[[Book], Iterator[Row]]]:
-    """Declare the decorated function ``Book → rows`` as the KPI of that name; a name is declared once."""
+    """Declare the decorated function ``Book → rows`` as the KPI of that name; a name is declared once. See :class:`Kpi`."""
 
     def declare(rows: Callable[[Book], Iterator[Row]]) -> Callable[[Book], Iterator[Row]]:
         if name in REGISTRY:
@@ -129,7 +139,7 @@ def kpi(
         if name not in NAMES:
             raise ValueError(f"KPI {name} is not in connector.kpis.catalogue")
         by_variant = {"": units} if isinstance(units, str) else units
-        REGISTRY[name] = Kpi(name, number, grain, by_variant, kind, needs, write_back, source, rests_on, rows)
+        REGISTRY[name] = Kpi(name, number, grain, by_variant, kind, needs, write_back, source, rests_on, of_deals, rows)
         return rows
 
     return declare

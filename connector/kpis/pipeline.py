@@ -11,8 +11,9 @@ from connector.kpis.benchmarks import win_chance
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Row, Unit, kpi
 from connector.kpis.money import MONEY, PLACES, total
+from connector.kpis.populations import DIMENSIONS
 from connector.kpis.quotas import quota_totals, quotas
-from connector.kpis.shapes import DIMENSIONS, by, count, deal, money, quotient, slices
+from connector.kpis.shapes import by, count, deal, money, quotient, slices
 from connector.kpis.windows import add_months
 
 VALUES: dict[str, Unit] = {"": "money", "in_period": "money"}

@@ -10,8 +10,9 @@ from connector.kpis.book import Book
 from connector.kpis.definition import Reason, Row, kpi
 from connector.kpis.ledger import ledger
 from connector.kpis.money import MONEY, total
+from connector.kpis.populations import DIMENSIONS
 from connector.kpis.quotas import quota_totals, quotas
-from connector.kpis.shapes import DIMENSIONS, by, count, middle, missing, money, quotient, rate, slices
+from connector.kpis.shapes import by, count, middle, missing, money, quotient, rate, slices
 from connector.kpis.stats import ever
 
 MEDTECH, HEALTHTECH, HEALTHCARE = "medtech CRO KPIs", "healthtech CRO KPIs", "healthcare CRO metrics"

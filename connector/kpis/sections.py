@@ -36,6 +36,7 @@ _SCHEMAS: dict[str, dict[str, str]] = {
         "instant": "created_at",
         "date": "closes_on " + " ".join(DEAL_DATES),
         "flag": "has_next_step primary_contact deleted standard_terms baa",
+        "map": "dimensions",
     },
     "stage_history": {"text": "opportunity raw_stage stage id quality", "instant": "entered_at"},
     "closes_on_history": {"text": "opportunity by", "instant": "at", "date": "old new"},
@@ -107,6 +108,15 @@ def _texts(value: Any) -> str | None:
     return ";".join(map(str, value)) if value else None
 
 
+def _map(value: Any) -> dict[str, str | None] | None:
+    """A mapping of names to texts; a value that is none is an error."""
+    if value is None or value == {}:
+        return None
+    if not isinstance(value, Mapping):
+        raise ValueError("no mapping")
+    return {str(name): _text(held) for name, held in value.items()}
+
+
 KINDS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "text": (_text, pl.String),
     "date": (_day, pl.Date),
@@ -115,10 +125,11 @@ KINDS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "number": (_number, pl.Float64),
     "flag": (_flag, pl.Boolean),
     "list": (_texts, pl.String),  # joined by ";": a column of lists is slow to make and seldom read
+    "map": (_map, pl.Object),  # becomes columns of its own, see :func:`unfolded`
 }
 EXPECTED = {
     "text": "text", "date": "a date", "instant": "an instant with a zone", "money": "an amount", "number": "a number",
-    "flag": "true or false", "list": "a list",
+    "flag": "true or false", "list": "a list", "map": "a mapping of names to texts",
 }  # fmt: skip
 SCHEMAS: dict[str, dict[str, str]] = {
     section: {name: kind for kind, names in kinds.items() for name in names.split()} for section, kinds in _SCHEMAS.items()
@@ -158,3 +169,11 @@ def frame(section: str, rows: Section | None) -> pl.DataFrame:
             for name, kind in schema.items()
         ]
     )
+
+
+def unfolded(frame: pl.DataFrame, column: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """A frame whose column of mappings became one column of texts per name, and these names, sorted."""
+    held = frame[column].to_list()
+    names = tuple(sorted({name for mapping in held for name in mapping or ()}))
+    columns = [pl.Series(name, [(mapping or {}).get(name) for mapping in held], dtype=pl.String) for name in names]
+    return frame.drop(column).with_columns(columns), names

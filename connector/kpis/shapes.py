@@ -13,7 +13,6 @@ from connector.kpis.money import total
 from connector.kpis.stats import Curve, kaplan_meier, wilson
 from connector.kpis.windows import Window
 
-DIMENSIONS = ("segment", "territory", "size", "source", "product", "owner")
 MEAN_MEDIAN: Mapping[str, str] = {"mean": "mean", "median": "median"}
 QUANTILES: Mapping[str, float] = {"km_median": 0.5, "km_p75": 0.75, "km_p90": 0.9}
 Excluded = Mapping[str, int]

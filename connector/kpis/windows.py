@@ -58,7 +58,8 @@ def _fiscal(label: str, year: int, quarter: int | None, calendar: Calendar) -> W
 
 
 def parse(label: str, today: date, calendar: Calendar) -> Window:
-    """The window of a label: ``asof``, ``ALL``, ``T12M``, ``T90D``, ``FY2027``, ``FY2027-Q1``, ``2027-01``, ``2027-W03``, ``a/b``.
+    """The window of a label: ``asof``, ``ALL``, ``T12M``, ``T90D``, ``FY2027``, ``FY2027-Q1``, ``2027-01``, ``2027-W03``, ``a/b``, and
+    ``QTD`` and ``YTD``: the fiscal quarter and year up to today.
 
     Raises InputError for anything else.
 
@@ -67,6 +68,9 @@ def parse(label: str, today: date, calendar: Calendar) -> Window:
     """
     if label in ("asof", "ALL"):
         return Window(label, None, today)
+    if label in ("QTD", "YTD"):
+        whole = parse(calendar.fiscal_quarter(today) if label == "QTD" else f"FY{calendar.fiscal_year(today)}", today, calendar)
+        return Window(label, whole.first, today)
     try:
         if m := re.fullmatch(r"T(\d+)M", label):
             return Window(label, add_months(today, -int(m[1])) + timedelta(days=1), today)
@@ -84,7 +88,7 @@ def parse(label: str, today: date, calendar: Calendar) -> Window:
             return Window(label, date.fromisoformat(first), date.fromisoformat(last))
     except ValueError:
         pass
-    raise InputError(f"{label!r} is no window; forms are T12M, T90D, FY2027, FY2027-Q1, 2027-01, 2027-W03, 2026-01-01/2026-06-30")
+    raise InputError(f"{label!r} is no window; forms are T12M, T90D, QTD, YTD, FY2027, FY2027-Q1, 2027-01, 2027-W03, 2026-01-01/2026-06-30")
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,27 @@ class Money(Strict):
     days_per_month: float = 30.4375
 
 
+class Predicate(Strict):
+    """Which deals count: all of ``where`` (field → any of these values) and none of ``except`` hold, and the amount lies in the bounds.
+
+    Fields: deal_type, pipeline, stage, kind, segment, territory, size, source, product, owner, lost_reason and every mapped dimension; a
+    deal without a value matches the value ``unknown``. Amounts are in the reporting currency; a deal without one fails a bound.
+    """
+
+    where: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    except_: dict[str, tuple[str, ...]] = Field(default_factory=dict, alias="except")
+    amount_at_least: float | None = None
+    amount_below: float | None = None
+
+
 class Populations(Strict):
+    """Who counts where. ``new_business`` is the ground of all others (catalogue R4); they narrow it: ``open_pipeline`` the open deals of
+    pipeline and coverage, ``ageing`` those of pipeline_aging, ``win_rate`` the closed deals of win rates."""
+
+    new_business: Predicate = Predicate(where={"deal_type": ("new_business",)})
+    open_pipeline: Predicate = Predicate()
+    ageing: Predicate = Predicate()
+    win_rate: Predicate = Predicate()
     quota_types: tuple[str, ...] = ("new_business",)
     cycle_start: Literal["created", "qualified_meeting"] = "created"
     persona_evidence: Literal["associated", "engaged"] = "associated"
@@ -141,7 +161,10 @@ class Windows(Strict):
 
 
 class KpiSettings(Strict):
-    """The whole of mappings/kpis.yaml. ``inputs``: input name → path or paths relative to the mappings directory."""
+    """The whole of mappings/kpis.yaml. ``inputs``: input name → path or paths relative to the mappings directory.
+
+    ``ignore_created_by`` and ``pilot_link`` stand here in a book file only; a project has them in the mapping of its CRM.
+    """
 
     version: int = 1
     calendar: CalendarSettings = CalendarSettings()
@@ -163,5 +186,6 @@ class KpiSettings(Strict):
     cac: CacCategories = CacCategories()
     lost_contract_segments: tuple[str, ...] = ()
     ignore_created_by: tuple[str, ...] = ()
+    pilot_link: tuple[Literal["account", "product"], ...] = ()
     programme: Programme = Programme()
     inputs: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
