@@ -106,6 +106,7 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
         rates=rates,
         snapshots=store.snapshots(mapped.name),
         extra_windows=windows,
+        pilot_link=mapped.mapping.opportunities.pilot_link,
     )
 
 

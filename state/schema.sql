@@ -219,7 +219,7 @@ CREATE TABLE opportunities (
     inputs_hash VARCHAR,
     observed JSON NOT NULL,
     merged_into VARCHAR,
-    deleted BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL, dimensions JSON DEFAULT '{}' NOT NULL,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE owners (

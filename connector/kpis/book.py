@@ -14,6 +14,7 @@ from connector.clock import Calendar
 from connector.kpis import people, windows
 from connector.kpis.inputs import Inputs
 from connector.kpis.money import Rates, converted
+from connector.kpis.pilots import linked
 from connector.kpis.populations import FIELDS, matches
 from connector.kpis.sections import DEAL_DATES, Section, frame, unfolded
 from connector.kpis.visits import closes, moves, rungs, visits
@@ -72,10 +73,12 @@ class Book:
         rates: Iterable[Mapping[str, Any]] = (),
         snapshots: Iterable[Mapping[str, Any]] = (),
         extra_windows: Sequence[str] = (),
+        pilot_link: Sequence[str] = (),
     ) -> Book:
         """The book of an instant from sections in the form of the golden file (``inputs.crm``); unknown sections are ignored.
 
         ``rates``: the CRM's own exchange rates {currency, date, rate}; they serve for currencies that the input ``fx`` does not name.
+        ``pilot_link``: columns by which a pilot that is a deal of its own finds the deal it serves, see :func:`connector.kpis.pilots.linked`.
         ``snapshots``: own measures of earlier days {kpi, variant, subject, window?, date, value, ci_low?, ci_high?}.
         Raises InputError SC-E090 for a value of the wrong kind, with its place.
         """
@@ -88,6 +91,7 @@ class Book:
             "contacts", "opportunity_contacts", "activities", "leads", "tickets",
         )}  # fmt: skip
         raw["opportunities"], dimensions = unfolded(raw["opportunities"], "dimensions")
+        link = tuple(pilot_link) or settings.pilot_link
         survivors = people.survivors(raw["accounts"])
         own_rates = inputs.rows("fx") or ()
         named = {str(row["currency"]) for row in own_rates}
@@ -104,7 +108,7 @@ class Book:
             own("stage_history"), ladder, as_of=as_of, today=today, min_seconds=settings.history.min_visit_seconds, zone=calendar.time_zone
         )
         maker = _Deals(as_of, today, calendar, ladder, settings, money, people.resolve(raw["accounts"], survivors))
-        deals = maker.deals(existing, stays, own("owner_history"), survivors)
+        deals = linked(maker.deals(existing, stays, own("owner_history"), survivors), link, today)
         roles = people.roles(own("opportunity_contacts"), raw["contacts"])
         activities = people.activities(raw["activities"], deals, survivors, settings.ignore_created_by, as_of, today, calendar.time_zone)
         ignored = list(settings.ignore_created_by)
@@ -125,7 +129,9 @@ class Book:
         return self.deals.filter(self._among("new_business") & (pl.col("cls") != "void"))
 
     def _among(self, population: str) -> pl.Expr:
-        """A named population of kpis.yaml as a filter on deals."""
+        """A named population of kpis.yaml as a filter on deals. Dimensions are known by the deals that have them: without deals none is."""
+        if self.deals.is_empty():
+            return pl.lit(False)
         return matches(getattr(self.settings.populations, population), (*FIELDS, *self.dimensions))
 
     @cached_property

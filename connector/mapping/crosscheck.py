@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator
+from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from connector import privacy
@@ -12,8 +13,8 @@ from connector.mapping import names
 from connector.mapping.schema import Assignment, CrmMapping, Source
 from connector.mapping.source import Document, Path_
 from connector.mapping.uses import field_uses, is_denied
-from connector.model.kpi_settings import KpiSettings
-from connector.model.ladder import Ladder
+from connector.model.kpi_settings import KpiSettings, Predicate
+from connector.model.ladder import Kind, Ladder
 from connector.model.records import PERSONAS, STANCES
 
 _KEY = re.compile(r"[a-z][a-z0-9_]*")
@@ -73,14 +74,18 @@ def _ladder(document: Document, value: Ladder) -> Iterator[Finding]:
 # -- kpis.yaml ----------------------------------------------------------------------------------------------------------
 
 
-def kpis(document: Document, value: KpiSettings, ladder: Ladder | None, kpi_names: Collection[str] | None) -> list[Finding]:
-    """Calendar, names of stages, gates, personas, KPIs and inputs."""
+def kpis(
+    document: Document, value: KpiSettings, ladder: Ladder | None, kpi_names: Collection[str] | None, dimensions: Collection[str] = ()
+) -> list[Finding]:
+    """Calendar, names of stages, gates, personas, KPIs and inputs, fields of populations (``dimensions``: those that the mappings add)."""
     found = list(_calendar(document, value))
     for segment, personas in value.required_personas.items():
         found += _members(document, "persona", personas, PERSONAS, ("required_personas", segment))
     found += _members(document, "persona", value.gatekeeper_personas, PERSONAS, ("gatekeeper_personas",))
     for stage, wanted in value.required_fields.items():
         found += _members(document, "field", wanted, names.DATA_FIELDS, ("required_fields", stage))
+    for population in names.POPULATIONS:
+        found += _predicate(document, getattr(value.populations, population), ("populations", population), ladder, dimensions)
     if kpi_names is not None:
         found += _members(document, "KPI", value.kpis.add, kpi_names, ("kpis", "add"))
         found += _members(document, "KPI", value.kpis.remove, kpi_names, ("kpis", "remove"))
@@ -91,6 +96,19 @@ def kpis(document: Document, value: KpiSettings, ladder: Ladder | None, kpi_name
             if path.startswith("/") or ".." in path.split("/"):
                 found.append(document.finding("SC-E020", f"{path} is outside the mappings directory", ("inputs", name)))
     return found + (list(_kpi_keys(document, value, ladder)) if ladder else [])
+
+
+def _predicate(document: Document, value: Predicate, path: Path_, ladder: Ladder | None, dimensions: Collection[str]) -> Iterator[Finding]:
+    known = (*names.POPULATION_FIELDS, *dimensions)
+    words: dict[str, Collection[str]] = {"deal_type": (*names.DEAL_TYPES, "unknown")}
+    if ladder is not None:
+        words |= {"stage": (*ladder.rungs, "unmapped"), "kind": get_args(Kind)}
+    for part, fields in (("where", value.where), ("except", value.except_)):
+        for field, values in fields.items():
+            if field not in known:
+                yield _unknown(document, "field", field, known, (*path, part, field), key=True)
+            elif field in words:
+                yield from _members(document, field.replace("_", " "), values, words[field], (*path, part, field))
 
 
 def _calendar(document: Document, value: KpiSettings) -> Iterator[Finding]:
@@ -171,6 +189,26 @@ def _fields(document: Document, mapping: CrmMapping, segments: Collection[str]) 
     for name in names.REQUIRED_FIELDS:
         if mapping.field(name) is None:
             yield document.finding("SC-E025", f"{name} is missing", base, key=True, next=f"add {name}:")
+    yield from _dimensions(document, mapping)
+
+
+def _dimensions(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
+    """Names of dimensions are words of the company's own, and their fields lie on the deal itself."""
+    taken = {*names.OPPORTUNITY_FIELDS, *names.ALIASES, *names.POPULATION_FIELDS, *names.DIMENSIONS}
+    for key, source in mapping.opportunities.dimensions.items():
+        path: Path_ = ("opportunities", "dimensions", key)
+        if not _KEY.fullmatch(key):
+            yield document.finding("SC-E020", f'"{key}" is not a key: lower-case letters, digits and _', path, key=True)
+        elif key in taken:
+            yield document.finding("SC-E020", f"{key} has a meaning already", path, key=True, next="choose another name")
+        if source.parent is not None or source.association is not None:
+            yield document.finding("SC-E020", "a dimension is a field of the deal itself", path, key=True)
+        if source.presence or source.refresh is not None or source.type not in (None, "text", "boolean"):
+            yield document.finding("SC-E020", "a dimension holds words: from, values and when_null, type text or boolean", path, key=True)
+    for index, name in enumerate(mapping.opportunities.pilot_link):
+        if mapping.field(name) is None:
+            step = f"map {name} under opportunities.fields"
+            yield document.finding("SC-E025", f"pilots are linked by {name}, which is not mapped", ("opportunities", "pilot_link", index), next=step)
 
 
 def _origin(document: Document, mapping: CrmMapping, name: str, source: Source, path: Path_) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ class DealMapper:
         self._people = people
         self._account_object = names.ACCOUNT_OBJECT[mapping.crm]
         self._sources = {names.ALIASES.get(key, key): source for key, source in mapping.opportunities.fields.items() if self._readable(source)}
+        self._dimensions = {key: source for key, source in mapping.opportunities.dimensions.items() if self._readable(source)}
         self._gate_sources = {gate: self._readable_gate(source) for gate, source in mapping.gates.items()}
         self._managed = scorecard_fields(mapping)
         self._inputs = inputs
@@ -62,6 +63,7 @@ class DealMapper:
             native_pipeline=values.text(record.values.get(pipeline)) or ("Master" if salesforce else None),
             modified_at=record.modified_at, version=record.version, inputs_hash=inputs_hash(record.values, self._inputs),
             observed={f: values.wire_text(record.values.get(f), numeric=f in self._numeric) for f in sorted(self._managed)},
+            dimensions={key: values.typed(record.values.get(s.field), s, "text", self._calendar) for key, s in self._dimensions.items()},
             **dict(self._own_fields(record)),
         )  # fmt: skip
         rows: list[CanonicalRecord] = [deal, *self._gates(record)]

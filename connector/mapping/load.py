@@ -79,7 +79,8 @@ def load(mappings_dir: Path, connections: Mapping[str, str] | None = None, kpi_n
     if ladder:
         findings += crosscheck.ladder(*ladder)
     if kpis:
-        findings += crosscheck.kpis(*kpis, ladder[1] if ladder else None, kpi_names)
+        dimensions = {name for _, mapping in mappings for name in mapping.opportunities.dimensions}
+        findings += crosscheck.kpis(*kpis, ladder[1] if ladder else None, kpi_names, dimensions)
     for document, mapping in mappings:
         findings += crosscheck.crm(document, mapping, ladder[1] if ladder else None, kpis[1] if kpis else None)
     readable = len(mappings) == len(_crm_files(mappings_dir))

@@ -28,6 +28,12 @@ OPPORTUNITY_FIELDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """Key of ``opportunities.fields`` → what it holds."""
 
+DIMENSIONS = ("segment", "territory", "size", "source", "product", "owner", "type", "persona", "pipeline")
+"""What a company may be divided by without further mapping."""
+POPULATIONS = ("new_business", "open_pipeline", "ageing", "win_rate")
+POPULATION_FIELDS = ("segment", "territory", "size", "source", "product", "owner", "deal_type", "pipeline", "stage", "kind", "lost_reason")
+"""What a population of kpis.yaml may name. A test holds both to the KPI engine's own."""
+
 ACCOUNT_FIELDS = ("segment", "territory", "region", "reference")
 """Those that may come from the account (``Account.…``, ``companies.…``)."""
 ACCOUNT_ONLY = ("region", "reference")

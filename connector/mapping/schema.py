@@ -92,11 +92,17 @@ Sources = Annotated[Annotated[tuple[Source, ...], Tag("<list>")] | Annotated[Sou
 
 
 class Opportunities(Strict):
-    """``pipelines``: record type developer name or pipeline id → pipeline, or {ignore: reason}."""
+    """``pipelines``: record type developer name or pipeline id → pipeline, or {ignore: reason}.
+
+    ``dimensions``: fields of the deal by which KPIs can be divided, under names of the company's own. ``pilot_link``: a pilot kept as a deal
+    of its own (deal_type ``pilot``) belongs to the new-business deal that has the same account, or account and product.
+    """
 
     object: Identifier
     pipelines: dict[str, PipelineTarget]
     fields: dict[CanonicalField, Source]
+    dimensions: dict[str, Source] = Field(default_factory=dict)
+    pilot_link: tuple[Literal["account", "product"], ...] = ()
 
 
 class StageSet(Strict):

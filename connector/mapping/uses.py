@@ -85,6 +85,8 @@ def _deal_fields(mapping: CrmMapping) -> Iterator[FieldUse]:
     deal = mapping.opportunities.object
     for key, source in mapping.opportunities.fields.items():
         yield from _source_use(mapping, deal, source, ("opportunities", "fields", key), names.ALIASES.get(key, key))
+    for key, source in mapping.opportunities.dimensions.items():
+        yield from _source_use(mapping, deal, source, ("opportunities", "dimensions", key), None)
 
 
 def _gates(mapping: CrmMapping) -> Iterator[FieldUse]:

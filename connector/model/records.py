@@ -12,7 +12,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar, Literal
 
-DealType = Literal["new_business", "expansion", "renewal", "other"]
+DealType = Literal["new_business", "expansion", "renewal", "pilot", "other"]
 Segment = str
 Topic = Literal[
     "discovery", "demo", "presentation", "workshop", "clinical", "case", "vac", "security", "legal",
@@ -125,6 +125,7 @@ class Opportunity:
     modified_at: datetime | None = None
     version: str | None = None  # SystemModstamp or updatedAt as received
     inputs_hash: str | None = None  # of the mapped input fields as received, see crms.base.inputs_hash
+    dimensions: Mapping[str, str | None] = field(default_factory=dict)  # name of the mapping's own → value
     observed: Mapping[str, str | None] = field(default_factory=dict)  # scorecard field → value in wire text, as the CRM holds it
     merged_into: str | None = None
     deleted: bool = False

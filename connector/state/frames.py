@@ -41,7 +41,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
         "projected_pull_through", "currency", "probability", "created_at", "closes_on", "lead_source", "product", "has_next_step",
         "primary_contact", "lost_reason", "contract_years", "segment", "territory", "standard_terms", "baa", "proposal_sent_on",
         "loi_signed_on", "secq_received_on", "secq_returned_on", "legal_sent_on", "legal_signed_on", "pilot_started_on",
-        "pilot_ended_on", "go_live_on", "first_case_on", "merged_into", "deleted",
+        "pilot_ended_on", "go_live_on", "first_case_on", "dimensions", "merged_into", "deleted",
     ),
     "changes": ("id", "opportunity", "field", "value", "at", "by"),
     "gates": ("opportunity", "gate", "opened_on", "decided_on", "result", "required", "dated_by", "status"),

@@ -139,6 +139,7 @@ class Opportunities(SQLModel, table=True):
     modified_at: datetime | None = None
     version: str | None = None
     inputs_hash: str | None = None
+    dimensions: dict[str, str | None] = Field(default_factory=dict, sa_type=JSON, sa_column_kwargs={"server_default": "{}"})
     observed: dict[str, str | None] = Field(default_factory=dict, sa_type=JSON)
     merged_into: str | None = None
     deleted: bool = False

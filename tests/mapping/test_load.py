@@ -9,9 +9,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.errors import Finding, MappingError
+from connector.kpis import parts, populations
 from connector.mapping import names
 from connector.mapping.load import MappingSet, load
 from connector.mapping.schema import json_schemas
+from connector.mapping.streams import streams
 from connector.model.records import PERSONAS, STANCES, columns
 
 ROOT = Path(__file__).parents[2]
@@ -263,6 +265,51 @@ def test_kpi_names_are_checked_where_the_registry_is_given(copy: Path) -> None:
     with pytest.raises(MappingError) as caught:
         load(copy, CONNECTIONS, known)
     assert [(f.path, f.message) for f in caught.value.findings] == [("kpis.add[3]", "unknown KPI data_health_score")]
+
+
+DIMENSION = "  dimensions:\n    therapy: {from: Therapy_Area__c, values: {Ortho: ortho}}\n  pilot_link: [account, product]\n\nstages:   "
+
+
+def test_dimensions_and_populations_that_name_them(copy: Path, edit: Edit) -> None:
+    edit("salesforce.yaml", "\nstages:   ", DIMENSION)
+    edit(
+        "kpis.yaml",
+        "\nthresholds:\n",
+        "\npopulations:\n  win_rate: {where: {therapy: [ortho], stage: [demo]}, except: {deal_type: [pilot]}}\nthresholds:\n",
+    )
+    mapping = load(copy, CONNECTIONS)
+    assert mapping.kpis.populations.win_rate.where == {"therapy": ("ortho",), "stage": ("demo",)}
+    assert "Therapy_Area__c" in next(s.fields for s in streams(mapping.by_connection["sf-prod"]) if s.name == "opportunities")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "code", "message", "suggestion"),
+    [
+        ("salesforce.yaml", "  dimensions: {amount: {from: Size__c}}\n", "SC-E020", "amount has a meaning already", None),
+        ("salesforce.yaml", "  dimensions: {Therapy: {from: Size__c}}\n", "SC-E020", '"Therapy" is not a key', None),
+        ("salesforce.yaml", "  dimensions: {therapy: {from: Account.Size__c}}\n", "SC-E020", "a dimension is a field of the deal itself", None),
+        ("salesforce.yaml", "  dimensions: {therapy: {from: Size__c, type: money}}\n", "SC-E020", "a dimension holds words", None),
+        ("salesforce.yaml", "  dimensions: {therapy: {from: Patient_Group__c}}\n", "SC-E190", "Patient_Group__c of Opportunity is never read", None),
+        ("salesforce.yaml", "  pilot_link: [acount]\n", "SC-E020", '"acount" is none of account, product', "account"),
+        ("kpis.yaml", "populations: {win_rate: {where: {segmnt: [clinic]}}}\n", "SC-E022", "unknown field segmnt", "segment"),
+        ("kpis.yaml", "populations: {win_rate: {except: {stage: [demoo]}}}\n", "SC-E022", "unknown stage demoo", "demo"),
+        ("kpis.yaml", "populations: {winrate: {}}\n", "SC-E020", "unknown key winrate", "win_rate"),
+    ],
+)
+def test_a_slip_in_dimensions_and_populations(
+    copy: Path, edit: Edit, findings_of: FindingsOf, file: str, text: str, code: str, message: str, suggestion: str | None
+) -> None:
+    anchor = "\nthresholds:\n" if file == "kpis.yaml" else "\nstages:   "
+    edit(file, anchor, f"\n{text}{anchor}" if file == "kpis.yaml" else f"{text}{anchor}")
+    (found,) = findings_of(copy)
+    assert (found.code, found.suggestion) == (code, suggestion)
+    assert message in found.message
+    assert found.line is not None
+
+
+def test_the_words_of_populations_are_those_of_the_engine() -> None:
+    assert names.POPULATION_FIELDS == populations.FIELDS
+    assert names.DIMENSIONS == parts.SLICES
 
 
 def test_the_golden_names_of_four_dates_are_the_same_fields(copy: Path, edit: Edit) -> None:

@@ -79,6 +79,7 @@ def test_a_deal_in_the_words_of_a_book(store: Store) -> None:
             "d1", name="Deal", account="a1", owner="o1", native_pipeline="Capital", raw_stage="Demo", deal_type="new_business",
             amount=Decimal("120000.10"), probability=Decimal("0.4"), created_at=T0, closes_on=day, secq_received_on=day,
             secq_returned_on=date(2026, 7, 1), legal_sent_on=date(2026, 7, 2), legal_signed_on=date(2026, 7, 3), baa=True,
+            dimensions={"therapy": "ortho"},
         ),
         Owner("o1", name="Rep R1"),
         Account("a1", name="Hospital", segment="hospital", reference=True),
@@ -89,7 +90,8 @@ def test_a_deal_in_the_words_of_a_book(store: Store) -> None:
         "id": "d1", "name": "Deal", "account": "a1", "owner": "o1", "pipeline": "capital", "deal_type": "new_business",
         "amount": Decimal("120000.10"), "probability": Decimal("0.4"), "created_at": T0, "closes_on": day,
         "security_questionnaire_received_on": day, "security_questionnaire_completed_on": date(2026, 7, 1),
-        "contract_sent_on": date(2026, 7, 2), "contract_signed_on": date(2026, 7, 3), "baa": True, "raw_stage": "Demo", "stage": "demo",
+        "contract_sent_on": date(2026, 7, 2), "contract_signed_on": date(2026, 7, 3), "baa": True,
+        "dimensions": {"therapy": "ortho"}, "raw_stage": "Demo", "stage": "demo",
     }  # fmt: skip
     assert found["owners"] == [{"id": "o1", "name": "Rep R1", "active": True}]
     assert found["accounts"] == [{"id": "a1", "name": "Hospital", "segment": "hospital", "territory": None, "region": None, "reference": True}]

@@ -96,7 +96,7 @@ def comparable(value: Any) -> Any:
 
 
 def plain(rows: list[dict[str, Any]], *without: str) -> list[list[tuple[str, Any]]]:
-    shown = [sorted((name, comparable(value)) for name, value in row.items() if value not in (None, []) and name not in without) for row in rows]
+    shown = [sorted((name, comparable(value)) for name, value in row.items() if value not in (None, [], {}) and name not in without) for row in rows]
     return sorted(shown, key=repr)
 
 
