@@ -97,6 +97,7 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
         pipeline_of=mapped.stages.pipeline,
         ignored=mapped.stages.ignored,
     )
+    first = store.runs.first(mapped.name, kinds=("pull",))
     return Book.build(
         sections,
         as_of=as_of,
@@ -107,6 +108,7 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
         snapshots=store.snapshots(mapped.name),
         extra_windows=windows,
         pilot_link=mapped.mapping.opportunities.pilot_link,
+        observed_since=None if first is None else definitions.calendar.day(first.started_at),
     )
 
 

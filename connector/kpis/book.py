@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 import polars as pl
 
 from connector.clock import Calendar
-from connector.kpis import people, windows
+from connector.kpis import gates, people, windows
 from connector.kpis.inputs import Inputs
 from connector.kpis.money import Rates, converted
 from connector.kpis.pilots import linked
@@ -74,11 +74,13 @@ class Book:
         snapshots: Iterable[Mapping[str, Any]] = (),
         extra_windows: Sequence[str] = (),
         pilot_link: Sequence[str] = (),
+        observed_since: date | None = None,
     ) -> Book:
         """The book of an instant from sections in the form of the golden file (``inputs.crm``); unknown sections are ignored.
 
         ``rates``: the CRM's own exchange rates {currency, date, rate}; they serve for currencies that the input ``fx`` does not name.
         ``pilot_link``: columns by which a pilot that is a deal of its own finds the deal it serves, see :func:`connector.kpis.pilots.linked`.
+        ``observed_since``: the day on which the connector first looked; what it only observes entered statistics then.
         ``snapshots``: own measures of earlier days {kpi, variant, subject, window?, date, value, ci_low?, ci_high?}.
         Raises InputError SC-E090 for a value of the wrong kind, with its place.
         """
@@ -115,7 +117,7 @@ class Book:
         pushes = own("closes_on_history").filter(
             (pl.col("at").is_null() | (pl.col("at") <= as_of)) & ~pl.col("by").is_in(ignored).fill_null(False) & (pl.col("new") > pl.col("old"))
         )
-        intervals, demands = _gates(own("gates"), deals, ladder, today)
+        intervals, demands = gates.intervals(own("gates"), deals, ladder, today, observed_since)
         return cls(
             as_of, today, calendar, ladder, settings, inputs, money, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
             intervals, demands, activities, roles, maker.accounts, raw["owners"].sort("id"), raw["contacts"],
@@ -294,33 +296,3 @@ class _Deals:
             )
             .drop("home_segment", "home_territory")
         )
-
-
-def _gates(rows: pl.DataFrame, deals: pl.DataFrame, ladder: Ladder, today: date) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Intervals and demands of gates (R11).
-
-    Intervals: opportunity, gate, opened, decided (null: not yet), result, until (decision, else close, else today), open, done, compliance, days,
-    quality. Decided before opened is left out. Demands: opportunity, gate, required, approved: one row per row of the section.
-    """
-    compliance = [gate.key for gate in ladder.gates if gate.compliance]
-    facts = deals.select(pl.col("id").alias("opportunity"), "cls", "closed")
-    rows = rows.join(facts, on="opportunity", how="left", maintain_order="left").with_columns(
-        later=(pl.col("decided_on") > today).fill_null(False), opened=pl.col("opened_on")
-    )
-    rows = rows.with_columns(
-        decided=pl.when(~pl.col("later")).then(pl.col("decided_on")), result=pl.when(~pl.col("later")).then(pl.col("result"))
-    ).with_columns(undecided=pl.col("decided").is_null() & pl.col("result").is_null())
-    demands = rows.select("opportunity", "gate", "required", approved=(pl.col("result") == "approved").fill_null(False))
-    intervals = (
-        rows.filter((pl.col("opened") <= today) & (pl.col("undecided") | pl.col("decided").is_not_null()))
-        .with_columns(
-            until=pl.coalesce("decided", "closed", pl.lit(today)),
-            open=pl.col("undecided") & (pl.col("cls") == "open"),
-            done=pl.col("decided").is_not_null(),
-            compliance=pl.col("gate").is_in(compliance),
-        )
-        .filter(pl.col("until") >= pl.col("opened"))
-        .with_columns(days=(pl.col("until") - pl.col("opened")).dt.total_days())
-        .sort("opportunity", "opened", "gate")
-    )
-    return intervals.select("opportunity", "gate", "opened", "decided", "result", "until", "open", "done", "compliance", "days", "quality"), demands

@@ -147,9 +147,11 @@ def from_inputs(given: Mapping[str, Any], name: str = "inputs") -> Book:
         _rows(rows, f"{name}: inputs.crm.{section}")
     _identified(crm, name)
     state = _mapping(given.get("state") or {}, f"{name}: inputs.state")
+    _only(state, ("kpi_snapshots", "observed_since"), f"{name}: inputs.state")
     try:
         ladder, settings = Ladder.model_validate(given["stages"]), KpiSettings.model_validate(given["kpis"])
         as_of = parse_instant(str(given["as_of"]))
+        since = date.fromisoformat(state["observed_since"]) if state.get("observed_since") else None
         snapshots = [
             {**row, "date": date.fromisoformat(row["date"])} for row in _rows(state.get("kpi_snapshots") or [], f"{name}: inputs.state.kpi_snapshots")
         ]
@@ -161,7 +163,9 @@ def from_inputs(given: Mapping[str, Any], name: str = "inputs") -> Book:
     files = _mapping(given.get("files") or {}, f"{name}: inputs.files")
     read = inputs.from_rows({file: _rows(rows, f"{name}: inputs.files.{file}") for file, rows in files.items()})
     windows = tuple(given.get("windows") or ())
-    return Book.build(crm, as_of=as_of, ladder=ladder, settings=settings, inputs=read, snapshots=snapshots, extra_windows=windows)
+    return Book.build(
+        crm, as_of=as_of, ladder=ladder, settings=settings, inputs=read, snapshots=snapshots, extra_windows=windows, observed_since=since
+    )
 
 
 def _identified(crm: Mapping[str, Any], name: str) -> None:

@@ -178,6 +178,8 @@ def _present(row: Row, entries: list[Entry], moves: history.Moves, maps: Maps) -
         decided, quality = _dated(moves.decided(row["opportunity"], row["gate"], result), _came_about(entries, result), decided, maps)
     elif row["opened_on"] is None and decided is None:
         quality = "none"
+    elif result is None and row["dated_by"] == "observation":
+        quality = "observed"  # its decision can only be seen to come about
     return {"opened_on": row["opened_on"], "decided_on": decided, "result": result, "quality": quality}
 
 

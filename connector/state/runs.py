@@ -150,6 +150,12 @@ class RunBook:
         found = self._read(query)
         return found[0] if found else None
 
+    def first(self, connection: str, *, kinds: Sequence[Kind] = ()) -> Run | None:
+        """The oldest run of these kinds (any, where none is named)."""
+        query = select(RUNS).where(RUNS.c.connection == connection).order_by(RUNS.c.id).limit(1)
+        found = self._read(query.where(RUNS.c.kind.in_(kinds)) if kinds else query)
+        return found[0] if found else None
+
     def row_counts(self, connection: str, stream: str, *, complete: bool, before: int | None = None, limit: int = 10) -> list[int]:
         """Records read by the last like runs, newest first: same stream, same completeness, ended ok or partial."""
         query = (

@@ -454,3 +454,21 @@ def test_the_history_row_is_named_where_it_has_an_id(org: Org) -> None:
     assert why["stage_entered_on"] == ["in Pilot since 2027-01-01 (history row 008x9, pilot)"]
     assert why["pilot_limit_on"] == ["pilot runs, 45 d so far, limit 90 d"]
     assert why["secq_received_on"] == ["received on 2027-01-05, from the deal's own field"]
+
+
+def test_a_gate_that_was_open_before_anybody_looked_enters_late(org: Any) -> None:
+    """Seen from 1 January on: a (10 d) and b (40 d) from their openings, c was open for 90 days and ended after 100.
+
+    At 10 days a and b are at risk, S = 1/2; at 40 b alone, S = 0. As if c had been seen from its opening: S(10) = 2/3, S(40) = 1/3.
+    """
+    org.given["state"]["observed_since"] = "2027-01-01"
+    spans = {"a": ("2027-01-02", "2027-01-12"), "b": ("2027-01-03", "2027-02-12"), "c": ("2026-10-03", "2027-01-11")}
+    for id, (opened, decided) in spans.items():
+        org.deal(id, ("vac", opened)).add(
+            "gates", opportunity=id, gate="vac", opened_on=opened, decided_on=decided, result="approved", quality="observed"
+        )
+    assert org.measure("vac_cycle_time", "km_median").value == 10
+    assert org.book().gates["unseen"].to_list() == [0, 0, 90]
+    for row in org.given["crm"]["gates"]:
+        row["quality"] = "date_field"
+    assert org.measure("vac_cycle_time", "km_median").value == 40
