@@ -258,6 +258,8 @@ CODES: dict[str, Code] = {
     "SC-E093": Code("duplicate key in an input file", "keep one of the rows; both are left out until then"),
     "SC-W094": Code("an input names a record the CRM does not hold", "check the key; the row is kept"),
     "SC-W095": Code("unknown column in an input file", "remove or rename the column"),
+    "SC-W096": Code("a gap in an input: a month of spend, a quarter of quota, a currency without a rate", "add the rows it names"),
+    "SC-W098": Code("the ledger's new ARR differs from that of the deals won", "complete arr_ledger.csv, or the ARR of the deals"),
     "SC-E100": Code("the push is blocked", "see the findings"),
     "SC-E101": Code("an update names a field outside the provisioned manifest", "none: this is never allowed"),
     "SC-E102": Code("too many records would change", "look at the plan, then connector apply PLAN --allow-large"),

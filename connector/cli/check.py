@@ -17,6 +17,7 @@ from connector.errors import CODES, ConnectorError, Finding, worst
 if TYPE_CHECKING:
     from connector.app import App
     from connector.crms.base import OrgInfo
+    from connector.kpis.book import Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,29 @@ def _kpis(app: App, names: Sequence[str]) -> Iterator[Check]:
         if app.store.runs.last(name, kinds=("pull",)) is None:
             yield Check("skip", area, "nothing was pulled yet: connector sync")
             continue
-        lacking = [(kpi, lacks) for kpi, able, lacks in compute.computable(kpis.books(app, [name], None)[name], chosen) if not able]
+        book = kpis.books(app, [name], None)[name]
+        yield from _inputs(book, name)
+        lacking = [(kpi, lacks) for kpi, able, lacks in compute.computable(book, chosen) if not able]
         if lacking:
             said = ", ".join(f"{kpi} (needs {lacks})" for kpi, lacks in lacking)
             yield Check("skip", area, f"{len(lacking)} of {len(chosen)} not computable: {said}")
         else:
             yield Check("ok", area, f"all {len(chosen)} that are switched on can be computed")
+
+
+def _inputs(book: Book, name: str) -> Iterator[Check]:
+    """Inputs against the records of a connection, and the ledger against its deals, quarter by quarter."""
+    from connector.kpis import input_checks
+
+    for finding in input_checks.against(book):
+        failed = finding.severity == "error"
+        said = f"{finding.code}  {finding.file}: {finding.message}"
+        yield Check("FAIL" if failed else "warn", f"{name} inputs", said, (finding,), 4 if failed else 0)
+    for quarter, ledger, crm in input_checks.new_arr_twice(book):
+        currency = book.settings.calendar.currency
+        if round(ledger, 2) != round(crm, 2):
+            said = f"{quarter}: new ARR {ledger:,.2f} {currency} in arr_ledger.csv, {crm:,.2f} in the deals won"
+            yield Check("warn", f"{name} inputs", f"SC-W098  {said}", (Finding("SC-W098", said, "warning", file="inputs/arr_ledger.csv"),))
 
 
 def _connection(app: App, name: str) -> Iterator[Check]:

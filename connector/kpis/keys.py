@@ -1,11 +1,10 @@
-"""Keys of inputs that name records of the CRM: every spelling of an id, merged accounts, and keys that name nothing."""
+"""Keys of inputs that name records of the CRM: every spelling of an id, merged accounts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
 
-from connector.errors import Finding
 from connector.kpis.book import Book, derived
 
 
@@ -44,29 +43,7 @@ def found(index: dict[str, str], key: str) -> str:
     return index.get(key) or index.get(bare) or index.get(bare[:15] if len(bare) == 18 else bare) or key
 
 
-def unmatched(book: Book) -> list[Finding]:
-    """SC-W094 per input and key column: keys that name no record of the CRM, counted; their rows are kept."""
-    indexes = {
-        "owner_key": owner_index(book),
-        "account_key": account_index(book),
-        "contact_key": contact_index(book),
-        "opportunity_key": _deal_index(book),
-    }
-    findings = []
-    for name, rows in book.inputs.tables.items():
-        for column, index in indexes.items():
-            keys = {row[column] for row in rows if row.get(column) is not None}
-            strange = sorted(key for key in keys if found(index, key) not in index)
-            if strange:
-                shown = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
-                findings.append(
-                    Finding(
-                        "SC-W094", f"{len(strange)} of {len(keys)} keys name no record: {shown}", "warning", file=f"inputs/{name}.csv", path=column
-                    )
-                )
-    return findings
-
-
 @derived
-def _deal_index(book: Book) -> dict[str, str]:
+def deal_index(book: Book) -> dict[str, str]:
+    """Spelling of a deal key → deal id."""
     return key_index(book.deals["id"])
