@@ -8,7 +8,7 @@ CREATE TABLE accounts (
     region VARCHAR,
     reference BOOLEAN,
     merged_into VARCHAR,
-    deleted BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL, "key" VARCHAR,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE activities (
@@ -92,7 +92,7 @@ CREATE TABLE contacts (
     stance VARCHAR,
     kol BOOLEAN,
     merged_into VARCHAR,
-    deleted BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL, "key" VARCHAR,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE dead_letters (
@@ -219,7 +219,7 @@ CREATE TABLE opportunities (
     inputs_hash VARCHAR,
     observed JSON NOT NULL,
     merged_into VARCHAR,
-    deleted BOOLEAN NOT NULL, dimensions JSON DEFAULT '{}' NOT NULL,
+    deleted BOOLEAN NOT NULL, dimensions JSON DEFAULT '{}' NOT NULL, "key" VARCHAR,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE owners (
@@ -227,7 +227,7 @@ CREATE TABLE owners (
     id VARCHAR NOT NULL,
     name VARCHAR,
     active BOOLEAN NOT NULL,
-    deleted BOOLEAN NOT NULL,
+    deleted BOOLEAN NOT NULL, "key" VARCHAR,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE pauses (

@@ -43,7 +43,8 @@ def _unmatched(book: Book) -> Iterator[Finding]:
     for name, rows in book.inputs.tables.items():
         for column, index in indexes.items():
             keys = {row[column] for row in rows if row.get(column) is not None}
-            strange = sorted(key for key in keys if found(index, key) not in index)
+            known = set(index.values())
+            strange = sorted(key for key in keys if found(index, key) not in known)
             if strange:
                 said = f"{len(strange)} of {len(keys)} keys name no record: {_shown(strange)}"
                 yield Finding("SC-W094", said, "warning", file=f"inputs/{name}.csv", path=column)

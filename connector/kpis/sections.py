@@ -27,10 +27,10 @@ DEAL_DATES = (
 )  # fmt: skip
 
 _SCHEMAS: dict[str, dict[str, str]] = {
-    "accounts": {"text": "id name segment territory region merged_into", "flag": "reference"},
-    "owners": {"text": "id name", "flag": "active"},
+    "accounts": {"text": "id name segment territory region merged_into key", "flag": "reference"},
+    "owners": {"text": "id name key", "flag": "active"},
     "opportunities": {
-        "text": "id name account owner pipeline deal_type currency lead_source product lost_reason segment territory stage raw_stage",
+        "text": "id name account owner pipeline deal_type currency lead_source product lost_reason segment territory stage raw_stage key",
         "money": "amount arr capital_amount projected_pull_through",
         "number": "probability contract_years",
         "instant": "created_at",
@@ -44,7 +44,7 @@ _SCHEMAS: dict[str, dict[str, str]] = {
     "amount_history": {"text": "opportunity", "instant": "at", "money": "amount"},
     "splits": {"text": "opportunity owner", "number": "share"},
     "gates": {"text": "opportunity gate result required quality", "date": "opened_on decided_on"},
-    "contacts": {"text": "id title role persona"},
+    "contacts": {"text": "id title role persona key"},
     "opportunity_contacts": {"text": "opportunity contact persona stance", "date": "added_on"},
     "activities": {
         "text": "id kind direction topic owner contact outcome created_by opportunity account",

@@ -18,6 +18,7 @@ from connector.mapping.people import PeopleMapper
 from connector.mapping.schema import CrmMapping
 from connector.mapping.sections import SectionMapper
 from connector.mapping.stages import StageMap
+from connector.mapping.uses import input_key
 from connector.model.ladder import Ladder
 from connector.model.records import Mapped, Owner
 
@@ -65,7 +66,7 @@ class Mapper:
         deals = DealMapper(mapping, calendar, people, self.input_fields)
         salesforce = mapping.crm == "salesforce"
         self._by_stream: dict[str, Callable[[Record], Mapped]] = {
-            "owners": _salesforce_owner if salesforce else _hubspot_owner,
+            "owners": partial(_salesforce_owner if salesforce else _hubspot_owner, input_key(mapping, "owners")),
             "accounts": deals.account,
             "contacts": people.contact,
             "opportunities": deals.opportunity,
@@ -126,14 +127,16 @@ class Mapper:
         return self._by_stream[stream](record)
 
 
-def _salesforce_owner(record: Record) -> Mapped:
+def _salesforce_owner(key: str | None, record: Record) -> Mapped:
     active = values.boolean(record.values.get("IsActive"), "IsActive")
     name = values.text(record.values.get("Name"))
-    return Mapped(rows=(Owner(record.id, name, active is not False and not record.deleted, record.deleted),))
+    held = None if key is None else values.text(record.values.get(key))
+    return Mapped(rows=(Owner(record.id, name, active is not False and not record.deleted, held, record.deleted),))
 
 
-def _hubspot_owner(record: Record) -> Mapped:
+def _hubspot_owner(key: str | None, record: Record) -> Mapped:
     """An archived owner is inactive, but still owns what he owned."""
     parts = (values.text(record.values.get("firstName")), values.text(record.values.get("lastName")))
     archived = values.boolean(record.values.get("archived"), "archived") or record.deleted
-    return Mapped(rows=(Owner(record.id, " ".join(part for part in parts if part) or None, not archived, False),))
+    held = None if key is None else values.text(record.values.get(key))
+    return Mapped(rows=(Owner(record.id, " ".join(part for part in parts if part) or None, not archived, held, False),))

@@ -13,7 +13,7 @@ from connector.mapping import names, values
 from connector.mapping.people import PeopleMapper, main_link, reference
 from connector.mapping.schema import CrmMapping, GateSource, Source
 from connector.mapping.streams import HISTORY, HISTORY_COLUMNS, RECORD_TYPE, scorecard_fields
-from connector.mapping.uses import is_denied
+from connector.mapping.uses import input_key, is_denied
 from connector.model.records import Account, CanonicalRecord, Change, GateEvidence, Mapped, Opportunity, Replace, Tombstone
 
 
@@ -26,6 +26,7 @@ class DealMapper:
         self._people = people
         self._account_object = names.ACCOUNT_OBJECT[mapping.crm]
         self._sources = {names.ALIASES.get(key, key): source for key, source in mapping.opportunities.fields.items() if self._readable(source)}
+        self._account_key, self._deal_key = input_key(mapping, "accounts"), input_key(mapping, "opportunities")
         self._dimensions = {key: source for key, source in mapping.opportunities.dimensions.items() if self._readable(source)}
         self._gate_sources = {gate: self._readable_gate(source) for gate, source in mapping.gates.items()}
         self._managed = scorecard_fields(mapping)
@@ -42,7 +43,7 @@ class DealMapper:
         if record.deleted:
             return Mapped(tombstones=(Tombstone("accounts", record.id, record.merged_into),))
         name = values.text(record.values.get("Name" if self._mapping.crm == "salesforce" else "name"))
-        told: dict[str, Any] = {}
+        told: dict[str, Any] = {"key": _key(record, self._account_key)}
         for key in names.ACCOUNT_FIELDS:
             source = self._sources.get(key)
             if source is not None and source.parent == self._account_object:
@@ -61,7 +62,8 @@ class DealMapper:
         deal = Opportunity(
             id=record.id, raw_stage=values.text(record.values.get(stage)),
             native_pipeline=values.text(record.values.get(pipeline)) or ("Master" if salesforce else None),
-            modified_at=record.modified_at, version=record.version, inputs_hash=inputs_hash(record.values, self._inputs),
+            key=_key(record, self._deal_key), modified_at=record.modified_at, version=record.version,
+            inputs_hash=inputs_hash(record.values, self._inputs),
             observed={f: values.wire_text(record.values.get(f), numeric=f in self._numeric) for f in sorted(self._managed)},
             dimensions={key: values.typed(record.values.get(s.field), s, "text", self._calendar) for key, s in self._dimensions.items()},
             **dict(self._own_fields(record)),
@@ -157,6 +159,10 @@ class DealMapper:
         except RecordError:
             return None
         return values.text(raw)
+
+
+def _key(record: Record, field: str | None) -> str | None:
+    return None if field is None else values.text(record.values.get(field))
 
 
 def _word(record: Record, source: Source | None) -> str | None:

@@ -28,6 +28,12 @@ OPPORTUNITY_FIELDS: Mapping[str, Kind] = {
 }  # fmt: skip
 """Key of ``opportunities.fields`` → what it holds."""
 
+KEY_OBJECTS: Mapping[str, Mapping[str, str]] = {
+    "salesforce": {"owners": "User", "accounts": "Account", "contacts": "Contact", "opportunities": "Opportunity"},
+    "hubspot": {"owners": "owners", "accounts": "companies", "contacts": "contacts", "opportunities": "deals"},
+}
+"""What ``input_keys`` names → the object its field lies on."""
+
 DIMENSIONS = ("segment", "territory", "size", "source", "product", "owner", "type", "persona", "pipeline")
 """What a company may be divided by without further mapping."""
 POPULATIONS = ("new_business", "open_pipeline", "ageing", "win_rate")

@@ -8,7 +8,7 @@ from connector.clock import Calendar
 from connector.crms.base import Link, Record
 from connector.mapping import names, values
 from connector.mapping.schema import Assignment, CrmMapping
-from connector.mapping.uses import BUYING_ROLE, is_denied
+from connector.mapping.uses import BUYING_ROLE, input_key, is_denied
 from connector.model.records import CanonicalRecord, Contact, ContactRole, Mapped, Replace, Tombstone
 
 
@@ -35,7 +35,9 @@ class PeopleMapper:
         if source is not None and self._readable(source.field):
             raw = values.translated(record.values.get(source.field), source)
             kol = values.boolean(raw, source.field)
-        return Mapped(rows=(Contact(record.id, account, title, persona, stance, kol),))
+        field = input_key(self._mapping, "contacts")
+        key = None if field is None else values.text(record.values.get(field))
+        return Mapped(rows=(Contact(record.id, account, title, persona, stance, kol, key),))
 
     def _readable(self, field: str) -> bool:
         return not is_denied(self._mapping, names.CONTACT_OBJECT[self._mapping.crm], field)

@@ -238,11 +238,15 @@ class Deny(Strict):
 
 
 class CrmMapping(Strict):
-    """The whole of mappings/<crm>.yaml. Without ``connection`` the file serves every connection of that CRM."""
+    """The whole of mappings/<crm>.yaml. Without ``connection`` the file serves every connection of that CRM.
+
+    ``input_keys``: the field by whose value input files may name records, beside their ids: {owners: Email, accounts: ERP_Id__c}.
+    """
 
     version: Literal[1]
     crm: Crm
     connection: str | None = None
+    input_keys: dict[Literal["owners", "accounts", "contacts", "opportunities"], Identifier] = Field(default_factory=dict)
     opportunities: Opportunities
     stages: dict[str, StageSet]
     gates: dict[str, GateSource] = Field(default_factory=dict)

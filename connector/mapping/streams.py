@@ -91,7 +91,7 @@ def _salesforce(mapping: CrmMapping, uses: Uses) -> Iterable[StreamSpec]:
     deal = mapping.opportunities.object
     record_type = () if set(mapping.opportunities.pipelines) == {"Master"} else (RECORD_TYPE,)
     inputs = _mapped(mapping, uses, deal)
-    yield StreamSpec("owners", "User", ("Name", "IsActive"))
+    yield StreamSpec("owners", "User", _unique(("Name", "IsActive", *_mapped(mapping, uses, "User"))))
     yield StreamSpec("accounts", "Account", ("Name", *_mapped(mapping, uses, "Account")))
     if has_people(mapping):
         yield StreamSpec("contacts", "Contact", ("AccountId", "Title", *_mapped(mapping, uses, "Contact")))
@@ -127,7 +127,7 @@ def _hubspot(mapping: CrmMapping, uses: Uses) -> Iterable[StreamSpec]:
     deal = mapping.opportunities.object
     inputs = _mapped(mapping, uses, deal)
     people = has_people(mapping)
-    yield StreamSpec("owners", "owners", ("firstName", "lastName", "archived"))
+    yield StreamSpec("owners", "owners", _unique(("firstName", "lastName", "archived", *_mapped(mapping, uses, "owners"))))
     yield StreamSpec("accounts", "companies", ("name", *_mapped(mapping, uses, "companies")))
     if people:
         yield StreamSpec("contacts", "contacts", ("jobtitle", *_mapped(mapping, uses, "contacts")), links=("companies",))

@@ -46,12 +46,26 @@ class FieldUse:
 
 def field_uses(mapping: CrmMapping) -> tuple[FieldUse, ...]:
     """All of them, in the order of the file."""
-    return (*_deal_fields(mapping), *_gates(mapping), *_activities(mapping), *_people(mapping), *_sections(mapping), *_scorecard(mapping))
+    return (
+        *_keys(mapping),
+        *_deal_fields(mapping),
+        *_gates(mapping),
+        *_activities(mapping),
+        *_people(mapping),
+        *_sections(mapping),
+        *_scorecard(mapping),
+    )
 
 
 def allowed(mapping: CrmMapping, use: FieldUse) -> bool:
     """False for a denied field, unless only its presence is asked."""
     return use.presence or not is_denied(mapping, use.object, use.field)
+
+
+def input_key(mapping: CrmMapping, kind: Literal["owners", "accounts", "contacts", "opportunities"]) -> str | None:
+    """The field by which input files name records of a kind; None where no file does, or the field may not be read."""
+    field = mapping.input_keys.get(kind)
+    return None if field is None or is_denied(mapping, names.KEY_OBJECTS[mapping.crm][kind], field) else field
 
 
 def is_denied(mapping: CrmMapping, object: str, field: str) -> bool:
@@ -79,6 +93,11 @@ def _source_use(mapping: CrmMapping, object: str, source: Source, path: Path_, c
         object=source.parent or object, field=source.field, path=(*path, "from"), canonical=canonical, source=source,
         values_path=(*path, "values"), values=tuple(source.values or ()), parent=source.parent,
     )  # fmt: skip
+
+
+def _keys(mapping: CrmMapping) -> Iterator[FieldUse]:
+    for kind, field in mapping.input_keys.items():
+        yield FieldUse(names.KEY_OBJECTS[mapping.crm][kind], field, ("input_keys", kind))
 
 
 def _deal_fields(mapping: CrmMapping) -> Iterator[FieldUse]:

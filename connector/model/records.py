@@ -50,6 +50,7 @@ class Owner:
     id: str
     name: str | None = None
     active: bool = True
+    key: str | None = None  # how input files name the record, where the mapping says so
     deleted: bool = False
 
 
@@ -62,6 +63,7 @@ class Account:
     territory: str | None = None
     region: str | None = None
     reference: bool | None = None
+    key: str | None = None
     merged_into: str | None = None
     deleted: bool = False
 
@@ -77,6 +79,7 @@ class Contact:
     persona: str | None = None
     stance: str | None = None
     kol: bool | None = None
+    key: str | None = None
     merged_into: str | None = None
     deleted: bool = False
 
@@ -122,6 +125,7 @@ class Opportunity:
     first_order_on: date | None = None
     first_case_on: date | None = None
     cleared_on: date | None = None
+    key: str | None = None
     modified_at: datetime | None = None
     version: str | None = None  # SystemModstamp or updatedAt as received
     inputs_hash: str | None = None  # of the mapped input fields as received, see crms.base.inputs_hash

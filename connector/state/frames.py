@@ -33,15 +33,15 @@ RENAMED: Mapping[str, str] = {
 }
 """Stored column → column of a book, where they differ."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "owners": ("id", "name", "active", "deleted"),
-    "accounts": ("id", "name", "segment", "territory", "region", "reference", "merged_into", "deleted"),
-    "contacts": ("id", "title", "persona", "stance", "kol", "merged_into", "deleted"),
+    "owners": ("id", "name", "active", "key", "deleted"),
+    "accounts": ("id", "name", "segment", "territory", "region", "reference", "key", "merged_into", "deleted"),
+    "contacts": ("id", "title", "persona", "stance", "kol", "key", "merged_into", "deleted"),
     "opportunities": (
         "id", "name", "account", "owner", "native_pipeline", "raw_stage", "deal_type", "amount", "arr", "capital_amount",
         "projected_pull_through", "currency", "probability", "created_at", "closes_on", "lead_source", "product", "has_next_step",
         "primary_contact", "lost_reason", "contract_years", "segment", "territory", "standard_terms", "baa", "proposal_sent_on",
         "loi_signed_on", "secq_received_on", "secq_returned_on", "legal_sent_on", "legal_signed_on", "pilot_started_on",
-        "pilot_ended_on", "go_live_on", "first_case_on", "dimensions", "merged_into", "deleted",
+        "pilot_ended_on", "go_live_on", "first_case_on", "key", "dimensions", "merged_into", "deleted",
     ),
     "changes": ("id", "opportunity", "field", "value", "at", "by"),
     "gates": ("opportunity", "gate", "opened_on", "decided_on", "result", "required", "dated_by", "status"),
@@ -87,7 +87,7 @@ def sections(
     products = _products(stored["line_items"], deals)
     return {
         "accounts": _living(stored["accounts"]),
-        "owners": [{"id": row["id"], "name": row["name"], "active": row["active"] and not row["deleted"]} for row in stored["owners"]],
+        "owners": [_owner(row) for row in stored["owners"]],
         "opportunities": [_deal(row, maps, accounts, moves, primary, products) for row, primary in _with_primary(deals, stored["contact_roles"])],
         "stage_history": moves.stages(),
         "closes_on_history": moves.closes_on(),
@@ -101,6 +101,10 @@ def sections(
         "leads": [{**row, "opportunity": deals.of(row["opportunity"])} for row in _living(stored["leads"])],
         "tickets": [{**row, "account": accounts.get(row["account"], row["account"])} for row in _living(stored["tickets"])],
     }
+
+
+def _owner(row: Row) -> Row:
+    return {"id": row["id"], "name": row["name"], "active": row["active"] and not row["deleted"], "key": row["key"]}
 
 
 def _living(rows: Iterable[Row]) -> list[Row]:

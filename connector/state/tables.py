@@ -66,6 +66,7 @@ class Owners(SQLModel, table=True):
     id: str = _key()
     name: str | None = None
     active: bool = True
+    key: str | None = None
     deleted: bool = False
 
 
@@ -78,6 +79,7 @@ class Accounts(SQLModel, table=True):
     territory: str | None = None
     region: str | None = None
     reference: bool | None = None
+    key: str | None = None
     merged_into: str | None = None
     deleted: bool = False
 
@@ -91,6 +93,7 @@ class Contacts(SQLModel, table=True):
     persona: str | None = None
     stance: str | None = None
     kol: bool | None = None
+    key: str | None = None
     merged_into: str | None = None
     deleted: bool = False
 
@@ -136,6 +139,7 @@ class Opportunities(SQLModel, table=True):
     first_order_on: date | None = None
     first_case_on: date | None = None
     cleared_on: date | None = None
+    key: str | None = None
     modified_at: datetime | None = None
     version: str | None = None
     inputs_hash: str | None = None

@@ -162,3 +162,10 @@ def test_rows_of_the_future_wait_for_their_day(org: Any) -> None:
 
 def test_every_code_used_is_in_the_registry() -> None:
     assert {"SC-E022", "SC-E090", "SC-E091", "SC-E093", "SC-E190", "SC-W094", "SC-W095"} <= set(CODES)
+
+
+def test_records_are_named_by_a_key_of_their_own_too(org: Any) -> None:
+    org.given["crm"]["owners"][0]["key"] = "Ann@Maker.com"
+    org.deal("D1", "demo 2026-05-04", "closed_won 2027-01-08")
+    org.file("quotas", {"owner_key": "ann@maker.com", "period": "FY2027-Q1", "amount": 4000})
+    assert org.measure("quota_attainment", subject="owner=R1").value == 0.25

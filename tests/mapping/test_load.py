@@ -307,6 +307,22 @@ def test_a_slip_in_dimensions_and_populations(
     assert found.line is not None
 
 
+def test_records_may_be_named_by_a_field_of_theirs(copy: Path, edit: Edit) -> None:
+    edit(
+        "salesforce.yaml", "\nopportunities:\n", "\ninput_keys: {owners: Email, accounts: ERP_Number__c, opportunities: Quote__c}\n\nopportunities:\n"
+    )
+    specs = {s.name: s.fields for s in streams(load(copy, CONNECTIONS).by_connection["sf-prod"])}
+    assert "Email" in specs["owners"]
+    assert "ERP_Number__c" in specs["accounts"]
+    assert "Quote__c" in specs["opportunities"]
+
+
+def test_an_address_of_a_buyer_is_no_key(copy: Path, edit: Edit, findings_of: FindingsOf) -> None:
+    edit("salesforce.yaml", "\nopportunities:\n", "\ninput_keys: {contacts: Email}\n\nopportunities:\n")
+    (found,) = findings_of(copy)
+    assert (found.code, found.message) == ("SC-E190", "Email of Contact is never read")
+
+
 def test_the_words_of_populations_are_those_of_the_engine() -> None:
     assert names.POPULATION_FIELDS == populations.FIELDS
     assert names.DIMENSIONS == parts.SLICES

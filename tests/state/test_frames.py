@@ -81,7 +81,7 @@ def test_a_deal_in_the_words_of_a_book(store: Store) -> None:
             secq_returned_on=date(2026, 7, 1), legal_sent_on=date(2026, 7, 2), legal_signed_on=date(2026, 7, 3), baa=True,
             dimensions={"therapy": "ortho"},
         ),
-        Owner("o1", name="Rep R1"),
+        Owner("o1", name="Rep R1", key="ann@maker.com"),
         Account("a1", name="Hospital", segment="hospital", reference=True),
     )  # fmt: skip
     found = read(store)
@@ -93,8 +93,10 @@ def test_a_deal_in_the_words_of_a_book(store: Store) -> None:
         "contract_sent_on": date(2026, 7, 2), "contract_signed_on": date(2026, 7, 3), "baa": True,
         "dimensions": {"therapy": "ortho"}, "raw_stage": "Demo", "stage": "demo",
     }  # fmt: skip
-    assert found["owners"] == [{"id": "o1", "name": "Rep R1", "active": True}]
-    assert found["accounts"] == [{"id": "a1", "name": "Hospital", "segment": "hospital", "territory": None, "region": None, "reference": True}]
+    assert found["owners"] == [{"id": "o1", "name": "Rep R1", "active": True, "key": "ann@maker.com"}]
+    assert found["accounts"] == [
+        {"id": "a1", "name": "Hospital", "segment": "hospital", "territory": None, "region": None, "reference": True, "key": None}
+    ]
 
 
 # -- history -------------------------------------------------------------------------------------------------------
@@ -320,7 +322,7 @@ def test_roles_are_dated_by_the_crm_or_by_first_sight(store: Store, clock: Fixed
         {"opportunity": "d1", "contact": "p2", "added_on": MAY, "persona": None, "stance": None, "quality": "system"},
         {"opportunity": "d1", "contact": "p3", "added_on": date(2026, 12, 20), "persona": None, "stance": None, "quality": "observed"},
     ]
-    assert found["contacts"] == [{"id": "p1", "title": "CFO", "persona": "cfo", "stance": None, "kol": False, "role": None}]
+    assert found["contacts"] == [{"id": "p1", "title": "CFO", "persona": "cfo", "stance": None, "kol": False, "key": None, "role": None}]
     assert found["opportunities"][0]["primary_contact"] is True
 
 
