@@ -31,7 +31,7 @@ class Book:
 
     deals: one row per existing deal, see :func:`_deals`. visits, moves: see :mod:`connector.kpis.visits`. gates: intervals;
     demands: what single deals say about a gate. activities, roles: see :mod:`connector.kpis.people`.
-    accounts, owners, contacts, leads, tickets, splits, pushes: as in their sections, cut at ``as_of``. dimensions: columns of deals that a
+    accounts, owners, contacts, leads, tickets, splits, pushes, amounts: as in their sections, cut at ``as_of``. dimensions: columns of deals that a
     mapping adds.
     """
 
@@ -56,6 +56,7 @@ class Book:
     tickets: pl.DataFrame
     splits: pl.DataFrame
     pushes: pl.DataFrame
+    amounts: pl.DataFrame
     survivors: Mapping[str, str]
     dimensions: tuple[str, ...] = ()
     snapshots: tuple[Mapping[str, Any], ...] = ()
@@ -89,7 +90,7 @@ class Book:
         as_of = as_of.astimezone(UTC)
         today = calendar.day(as_of)
         raw = {name: frame(name, sections.get(name)) for name in (
-            "accounts", "owners", "opportunities", "stage_history", "closes_on_history", "owner_history", "splits", "gates",
+            "accounts", "owners", "opportunities", "stage_history", "closes_on_history", "owner_history", "amount_history", "splits", "gates",
             "contacts", "opportunity_contacts", "activities", "leads", "tickets",
         )}  # fmt: skip
         raw["opportunities"], dimensions = unfolded(raw["opportunities"], "dimensions")
@@ -117,12 +118,13 @@ class Book:
         pushes = own("closes_on_history").filter(
             (pl.col("at").is_null() | (pl.col("at") <= as_of)) & ~pl.col("by").is_in(ignored).fill_null(False) & (pl.col("new") > pl.col("old"))
         )
+        amounts = own("amount_history").filter(pl.col("at") <= as_of).sort("opportunity", "at", "amount", nulls_last=True)
         intervals, demands = gates.intervals(own("gates"), deals, ladder, today, observed_since)
         return cls(
             as_of, today, calendar, ladder, settings, inputs, money, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
             intervals, demands, activities, roles, maker.accounts, raw["owners"].sort("id"), raw["contacts"],
             raw["leads"].filter(pl.col("opportunity").is_null() | pl.col("opportunity").is_in(ids)), raw["tickets"],
-            own("splits"), pushes, survivors, dimensions, tuple(snapshots),
+            own("splits"), pushes, amounts, survivors, dimensions, tuple(snapshots),
         )  # fmt: skip
 
     @cached_property
@@ -167,7 +169,11 @@ class Book:
 
     def judged(self, window: Window) -> pl.DataFrame:
         """CLOSED(w) deals that win rates are made of."""
-        return self.closed(window).filter(self._among("win_rate"))
+        return self.of_win_rates(self.closed(window))
+
+    def of_win_rates(self, deals: pl.DataFrame) -> pl.DataFrame:
+        """Those of some deals, open or closed, that win rates are made of."""
+        return deals.filter(self._among("win_rate"))
 
     def closed(self, window: Window) -> pl.DataFrame:
         """CLOSED(w): new business won, lost or undecided with the close moment in the window."""

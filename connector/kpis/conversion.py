@@ -8,7 +8,7 @@ import polars as pl
 
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Row, Unit, kpi
-from connector.kpis.engagement import by_persona
+from connector.kpis.personas import by_persona
 from connector.kpis.shapes import count, deal, middle, missing, rate, slices
 
 MEDTECH, HEALTHTECH = "medtech CRO KPIs", "healthtech CRO KPIs"

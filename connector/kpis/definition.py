@@ -26,7 +26,8 @@ Rests = Literal["stage_history", "gates", "none"]
 
 
 class Row(NamedTuple):
-    """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``interval``: Wilson 95 %.
+    """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``small_n``: the number looked at for it where that
+    is not n; ``interval``: Wilson 95 %.
 
     ``evidence``: the records the number came from, see :mod:`connector.kpis.evidence`; required wherever n > 0.
     """
@@ -42,6 +43,7 @@ class Row(NamedTuple):
     excluded: Mapping[str, int] | None = None
     reason: Reason | None = None
     evidence: pl.DataFrame | None = None
+    small_n: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +106,9 @@ class Kpi:
         low = book.settings.thresholds.low_n
         for row in self.rows(book):
             ci_low, ci_high = row.interval or (None, None)
+            looked_at = row.n if row.small_n is None else row.small_n
             measure = Measure(
-                self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and row.n < low,
+                self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and looked_at < low,
                 ci_low, ci_high, row.pending or None, {k: v for k, v in (row.excluded or {}).items() if v}, row.reason,
             )  # fmt: skip
             yield measure, row.evidence

@@ -10,28 +10,12 @@ import polars as pl
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Reason, Row, kpi
 from connector.kpis.keys import contact_index, found
+from connector.kpis.personas import personas
 from connector.kpis.pipeline import last_buyer_activity
 from connector.kpis.shapes import by, deal, middle, missing
 from connector.kpis.windows import trailing
 
 MEDTECH, HEALTHCARE = "medtech CRO KPIs", "healthcare CRO metrics"
-
-
-@derived
-def personas(book: Book) -> pl.DataFrame:
-    """opportunity, persona: who was on the deal by its close (today for open ones); with ``persona_evidence: engaged`` also met or heard by then."""
-    cutoff = book.deals.select(pl.col("id").alias("opportunity"), cutoff=pl.col("closed").fill_null(book.today))
-    rows = book.roles.filter(pl.col("persona").is_not_null()).join(cutoff, on="opportunity")
-    rows = rows.filter(pl.col("added_on").is_null() | (pl.col("added_on") <= pl.col("cutoff")))
-    if book.settings.populations.persona_evidence == "engaged":
-        touches = book.activities.filter("two_way").group_by("opportunity", "contact").agg(first_touch=pl.col("on").min())
-        rows = rows.join(touches, on=["opportunity", "contact"]).filter(pl.col("first_touch") <= pl.col("cutoff"))
-    return rows.select("opportunity", "persona").unique().sort("opportunity", "persona")
-
-
-def by_persona(book: Book, deals: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
-    """(persona, deals that have it), sorted; a deal with several personas occurs under each."""
-    yield from by(deals.join(personas(book), left_on="id", right_on="opportunity"), "persona")
 
 
 @derived

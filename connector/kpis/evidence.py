@@ -31,10 +31,16 @@ def _shown(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
+def of_snapshots(rows: Sequence[Mapping[str, Any]]) -> pl.DataFrame:
+    """Own measures of earlier days that entered a number. They have no id: KPI, subject and day name one."""
+    kept = [(f"{row['kpi']} {row['subject']} {row['date']}", row["date"], float(row["value"])) for row in rows]
+    return pl.DataFrame(kept, schema={"snapshot": pl.String, "taken_on": pl.Date, "value": pl.Float64}, orient="row")
+
+
 def together(frames: Iterable[pl.DataFrame | None]) -> pl.DataFrame | None:
     """Evidence of a number made of several: all rows, the columns they have; None where there is none.
 
-    Frames whose identities differ keep theirs: the first identity column that is filled names a row's record.
+    Frames whose identities differ keep theirs: the first identity column, in the order of the columns, that is filled names a row's record.
     """
     given = [frame for frame in frames if frame is not None]
     return pl.concat(given, how="diagonal_relaxed") if given else None
@@ -42,7 +48,7 @@ def together(frames: Iterable[pl.DataFrame | None]) -> pl.DataFrame | None:
 
 def identity(row: Mapping[str, Any]) -> tuple[str, str]:
     """(kind of record, its id) of one row of evidence. Raises ValueError where no identity column is filled."""
-    for kind in IDENTITIES:
-        if row.get(kind) is not None:
+    for kind in row:
+        if kind in IDENTITIES and row[kind] is not None:
             return kind, str(row[kind])
     raise ValueError(f"no identity among {', '.join(row)}")

@@ -24,9 +24,15 @@ CHANCES = {
     "lead": 0.05, "qualified_meeting": 0.1, "demo": 0.2, "clinical_validation": 0.3, "pilot": 0.45, "security_review": 0.5,
     "compliance_legal": 0.55, "vac": 0.6, "procurement": 0.7, "contracting": 0.8, "verbal": 0.9,
 }  # fmt: skip
+GATED = {
+    "clinical_validation": "clinical", "pilot": "clinical", "security_review": "security", "compliance_legal": "legal", "vac": "vac",
+}  # fmt: skip
 GATES = {"clinical": (), "security": ("security", "vp_it"), "legal": ("legal",), "vac": ("value_analysis",)}
 STAGES: Mapping[str, Any] = {
-    "ladder": [{"key": k, "label": k.replace("_", " ").capitalize(), "kind": kind, "probability": CHANCES.get(k)} for k, kind in LADDER.items()],
+    "ladder": [
+        {"key": k, "label": k.replace("_", " ").capitalize(), "kind": kind, "probability": CHANCES.get(k), "gate": GATED.get(k)}
+        for k, kind in LADDER.items()
+    ],
     "gates": [{"key": k, "label": k.capitalize(), "held_by": list(by), "compliance": k in ("security", "vac")} for k, by in GATES.items()],
     "required": {"hospital": {"gates": ["security", "vac"]}},
 }

@@ -9,7 +9,7 @@ import polars as pl
 
 from connector.errors import MappingError
 from connector.kpis.book import Book
-from connector.kpis.engagement import personas
+from connector.kpis.personas import personas
 from connector.kpis.populations import COLUMNS, DIMENSIONS
 
 SLICES = (*DIMENSIONS, "type", "persona", "pipeline")
@@ -73,5 +73,6 @@ def narrowed(book: Book, ids: pl.Series) -> Book:
 
     return replace(
         book, deals=book.deals.filter(pl.col("id").is_in(mine)), visits=own(book.visits), gates=own(book.gates), demands=own(book.demands),
-        activities=own(book.activities), roles=own(book.roles), leads=own(book.leads), splits=own(book.splits), pushes=own(book.pushes), memo={},
+        activities=own(book.activities), roles=own(book.roles), leads=own(book.leads), splits=own(book.splits), pushes=own(book.pushes),
+        amounts=own(book.amounts), memo={},
     )  # fmt: skip

@@ -126,9 +126,9 @@ def pairs(deals: pl.DataFrame, rolling: Window, start: str, end: str) -> Iterato
     Out of order is excluded as ``negative``; a start without an end on an open deal is pending.
     """
     both = deals.with_columns(length=(pl.col(end) - pl.col(start)).dt.total_days())
-    told = of_deals(both, start, end, "length")
-    for id, length in both.filter(pl.col("length") >= 0).select("id", "length").iter_rows():
-        yield Row(deal(id), "asof", length, 1, evidence=told.filter(pl.col("opportunity") == id))
+    told = of_deals(both.filter(pl.col("length") >= 0), start, end, "length")
+    for one in told.iter_slices(1):
+        yield Row(deal(one["opportunity"][0]), "asof", one["length"][0], 1, evidence=one)
     ended = both.filter(rolling.covers(end) & pl.col("length").is_not_null())
     lengths, negative = ended.filter(pl.col("length") >= 0), {"negative": ended.filter(pl.col("length") < 0).height}
     running = deals.filter(pl.col(start).is_not_null() & pl.col(end).is_null() & (pl.col("cls") == "open")).height
