@@ -6,8 +6,11 @@ from collections.abc import Mapping
 
 BY_QUESTION: Mapping[str, tuple[str, ...]] = {
     "pipeline": (
-        "open_pipeline_value", "weighted_pipeline_value", "pipeline_coverage_ratio", "weighted_pipeline_coverage", "stale_flag",
-        "stale_pipeline_share", "expected_arr_by_quarter_end", "active_opportunity_count",
+        "open_pipeline_value", "weighted_pipeline_value", "pipeline_created", "pipeline_aging", "stale_flag", "stale_pipeline_share",
+        "expected_arr_by_quarter_end", "active_opportunity_count",
+    ),
+    "coverage": (
+        "pipeline_coverage_ratio", "weighted_pipeline_coverage",
     ),
     "results": (
         "closed_won_count", "bookings", "new_arr", "net_new_arr", "quota_attainment", "win_rate", "average_deal_size",

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from connector.clock import parse_instant
 from connector.errors import InputError, MappingError
-from connector.kpis import compliance, conversion, engagement, inputs, pipeline, programme, results, retention, speed, unit_economics
+from connector.kpis import compliance, conversion, coverage, engagement, inputs, pipeline, programme, results, retention, speed, unit_economics
 from connector.kpis.book import Book
 from connector.kpis.definition import REGISTRY, Kpi, Measure
 from connector.kpis.parts import divided
@@ -22,7 +22,7 @@ from connector.model.kpi_settings import KpiSettings, Selection
 from connector.model.ladder import Ladder
 
 DEFINITION_VERSION = "1"
-QUESTIONS = (pipeline, results, speed, conversion, compliance, engagement, unit_economics, retention, programme)
+QUESTIONS = (pipeline, coverage, results, speed, conversion, compliance, engagement, unit_economics, retention, programme)
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "medtech_core": (

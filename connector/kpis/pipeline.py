@@ -1,4 +1,4 @@
-"""How much pipeline is there, and is it enough? (catalogue 8.1)"""
+"""How much pipeline is there, and is it real? (catalogue 8.1)"""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ import polars as pl
 from connector.kpis.benchmarks import win_chance
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Row, Unit, kpi
-from connector.kpis.money import MONEY, PLACES, total
+from connector.kpis.evidence import of_deals, together
+from connector.kpis.money import MONEY, PLACES, converted, total
 from connector.kpis.populations import DIMENSIONS
-from connector.kpis.quotas import quota_totals, quotas
-from connector.kpis.shapes import by, count, deal, money, quotient, slices
-from connector.kpis.windows import add_months
+from connector.kpis.shapes import count, deal, money, quotient, rate, slices
 
 VALUES: dict[str, Unit] = {"": "money", "in_period": "money"}
 MEDTECH, HEALTHTECH, HEALTHCARE = "medtech CRO KPIs", "healthtech CRO KPIs", "healthcare CRO metrics"
@@ -40,7 +39,7 @@ def chances(book: Book) -> dict[str, float | None]:
 
 @derived
 def weighted(book: Book) -> pl.DataFrame:
-    """Open deals with weighted, weighted_arr (× p) and their whys, and the columns of :func:`stale`."""
+    """Open deals with chance (p), weighted, weighted_arr (× p) and their whys, and the columns of :func:`stale`."""
     deals = stale(book)
     found = chances(book)
     chance = [found[id] for id in deals["id"]]
@@ -49,9 +48,14 @@ def weighted(book: Book) -> pl.DataFrame:
         values = [None if v is None or p is None else (v * Decimal(str(p))).quantize(PLACES) for v, p in zip(deals[column], chance, strict=True)]
         return pl.Series("weighted" if column == "amount" else f"weighted_{column}", values, dtype=MONEY)
 
-    unknown = pl.when(pl.Series(chance, dtype=pl.Float64).is_null()).then(pl.lit("no_probability"))
+    probabilities = pl.Series("chance", chance, dtype=pl.Float64)
+    unknown = pl.when(probabilities.is_null()).then(pl.lit("no_probability"))
     return deals.with_columns(
-        times("amount"), times("arr"), weighted_why=pl.coalesce("amount_why", unknown), weighted_arr_why=pl.coalesce("arr_why", unknown)
+        probabilities,
+        times("amount"),
+        times("arr"),
+        weighted_why=pl.coalesce("amount_why", unknown),
+        weighted_arr_why=pl.coalesce("arr_why", unknown),
     )
 
 
@@ -94,144 +98,195 @@ def _lookup(column: str, days: dict[str, int]) -> pl.Expr:
     )
 
 
-def _new(frame: pl.DataFrame) -> pl.DataFrame:
-    return frame.filter(pl.col("deal_type") == "new_business")
+def counted(book: Book) -> pl.DataFrame:
+    """:func:`weighted` of the open new business that counts as pipeline."""
+    return book.pipeline_of(weighted(book))
 
 
 @kpi("open_pipeline_value", number=1, grain="owner, segment, company", units=VALUES, kind="leading", write_back="U K",
      source=f"total pipeline value ({MEDTECH})")  # fmt: skip
 def open_pipeline_value(book: Book) -> Iterator[Row]:
-    """Sum of the amounts of open new-business deals in the reporting currency; ``in_period``: only deals that count for coverage."""
+    """Sum of the amounts of open new-business deals in the reporting currency, at today's rate; parked deals included.
+
+    ``in_period``: only deals that count for coverage: they close inside the current fiscal quarter and not before today, and are neither stale
+    nor parked. ``n``: deals with an amount; an amount that is empty, 0 or negative is ``missing_amount``, without a rate ``missing_fx``.
+
+    >>> from connector.kpis.example import example
+    >>> company = example().deal("D1", "demo 2027-01-04", amount=500).deal("D2", "demo 2027-01-04", amount=None)
+    >>> company.show("open_pipeline_value")
+    '500 money, n=1, missing_amount=1'
+    """
     yield from _values(book, "amount")
 
 
 @kpi("weighted_pipeline_value", number=2, grain="owner, segment, company", units=VALUES, kind="leading", write_back="O K",
      source=f"weekly number 2 of 3 ({HEALTHTECH})")  # fmt: skip
 def weighted_pipeline_value(book: Book) -> Iterator[Row]:
-    """Sum of amount × p over open new-business deals; p by ``probability.policy``. Parked deals weigh 0. Also called weighted funnel value."""
+    """Sum of amount × p over open new-business deals. Also called weighted funnel value.
+
+    p by ``probability.policy``: ``stage_default`` (the ladder's), ``crm`` (the deal's own, 0–1), ``historical`` (the chance measured from this
+    stage). Parked deals weigh 0 under every policy. ``in_period``: only deals that count for coverage. ``n``: deals with an amount and a p;
+    the others are ``missing_amount``, ``missing_fx`` or ``no_probability``.
+
+    >>> from connector.kpis.example import example
+    >>> example().deal("D1", "demo 2027-01-04", amount=500).deal("D2", "vac 2027-01-04", amount=100).show("weighted_pipeline_value")
+    '160 money, n=2'
+    """
     yield from _values(book, "weighted")
 
 
 def _values(book: Book, column: str) -> Iterator[Row]:
-    deals = _new(weighted(book))
+    deals = counted(book)
+
+    def row(subject: str, window: str, part: pl.DataFrame, variant: str = "") -> Row:
+        told = of_deals(part, "stage", "closes_on", "amount", "chance", "weighted", pl.col(f"{column}_why").alias("left_out"))
+        return money(subject, window, part, column, variant=variant)._replace(evidence=told)
+
     for subject, part in slices(deals, *DIMENSIONS, "stage"):
-        yield money(subject, "asof", part, column)
-    yield money("company", book.windows.quarter.label, deals.filter("in_period"), column, variant="in_period")
+        yield row(subject, "asof", part)
+    yield row("company", book.windows.quarter.label, deals.filter("in_period"), "in_period")
 
 
-@kpi("pipeline_coverage_ratio", number=3, grain="owner, stage, segment, company", kind="leading", write_back="U K", needs=("quotas",),
-     units={"": "x", "remaining": "x", "all_open": "x", "arr": "x"}, source=f"at least 3:1 ({MEDTECH}); 3–4x ({HEALTHCARE})")  # fmt: skip
-def pipeline_coverage_ratio(book: Book) -> Iterator[Row]:
-    """In-period pipeline ÷ quota of the current fiscal quarter. Stage and segment rows are slices of the company ratio and add up to it.
+@derived
+def created(book: Book) -> pl.DataFrame:
+    """New business with the amount it had when it was created, at the rate of that day (amount, amount_why); ``owner``: of then."""
+    first = book.amounts.unique("opportunity", keep="first", maintain_order=True).select("amount", id="opportunity", told=True)
+    deals = book.new_business.filter(pl.col("created").is_not_null()).join(first, on="id", how="left", suffix="_then", maintain_order="left")
+    then = pl.when(pl.col("told").is_not_null()).then(pl.col("amount_then")).otherwise(pl.col("native_amount"))
+    deals = deals.with_columns(then=then, owner=pl.col("owner_created"))
+    values = converted("amount", deals["then"].to_list(), deals["currency"].to_list(), deals["created"].to_list(), book.rates, zero_counts=False)
+    return deals.with_columns(*values)
 
-    ``remaining``: ÷ (quota − new business won so far); ``all_open``: every open deal ÷ quota; ``arr``: ARR ÷ ARR quota, where there is one.
+
+@kpi("pipeline_created", number=5, grain="owner, segment, source, company", units={"": "money", "count": "count"}, kind="leading", write_back="U K",
+     source=f"creation rate, months 1–3 ({HEALTHTECH}); within 60 days ({MEDTECH})", rests_on="none")  # fmt: skip
+def pipeline_created(book: Book) -> Iterator[Row]:
+    """Sum of the amounts that new-business deals had when they were created, by local creation date; whatever became of them since.
+
+    The amount is the first one of the deal's amount history, else the present one, at the exchange rate of the creation day; the owner is the
+    one at creation. ``count``: number of deals. ``n``: deals with an amount (``count``: deals). An edited or imported creation date moves a
+    deal between windows.
+
+    >>> from connector.kpis.example import example
+    >>> company = example().deal("D1", "demo 2027-01-04", amount=900)
+    >>> company.add("amount_history", opportunity="D1", at="2027-01-04T15:00:00Z", amount=700).show("pipeline_created")
+    '700 money, n=1'
     """
-    yield from _coverage(book, "amount")
-    window, held = book.windows.quarter, quotas(book, book.windows.quarter, "bookings")
-    quota = quota_totals(held)
-    mine = pl.col("owner").is_in(list(held))
-    inside = _new(weighted(book)).filter(mine)
-    ready = inside.filter("in_period")
-    won = total(book.won(window).filter(mine)["amount"])
-    if quota is not None and quota > 0 and float(quota) - won <= 0:
-        yield Row("company", window.label, None, ready["amount"].count(), "remaining", reason="quota_reached")
-    else:
-        left = None if quota is None else float(quota) - won
-        yield quotient("company", window.label, total(ready["amount"]), left, ready["amount"].count(), variant="remaining", small=False)
-    yield quotient("company", window.label, total(inside["amount"]), quota, inside["amount"].count(), variant="all_open", small=False)
-    yield from _arr_coverage(book, "arr")
+    deals = created(book)
+    for window in book.windows.wide:
+        for subject, part in slices(deals.filter(window.covers("created")), "segment", "source", "owner"):
+            told = of_deals(part, "created", "amount", pl.col("amount_why").alias("left_out"))
+            yield money(subject, window.label, part)._replace(evidence=told)
+            yield count(subject, window.label, part.height, variant="count", evidence=told)
 
 
-@kpi("weighted_pipeline_coverage", number=4, grain="owner, stage, segment, company", kind="leading", write_back="U K", needs=("quotas",),
-     units={"": "x", "no_go_breach": "bool", "arr": "x"}, source=f"below 3x at the start of a quarter is a red flag ({HEALTHTECH})")  # fmt: skip
-def weighted_pipeline_coverage(book: Book) -> Iterator[Row]:
-    """Weighted in-period pipeline ÷ quota of the current fiscal quarter.
+AGES = {"0-30": (0, 30), "31-60": (31, 60), "61-90": (61, 90), "91-180": (91, 180), "over_180": (181, None)}
 
-    ``no_go_breach``: below ``weighted_coverage.red`` in ``red_months`` consecutive months, this one included; a past month is its last snapshot.
+
+@kpi("pipeline_aging", number=6, grain="segment, company", kind="leading", write_back="K", rests_on="none",
+     units={"count_share": "ratio", "value_share": "ratio", "bucket": "count"},
+     source=f"older than 6 months may be stale ({HEALTHCARE})")  # fmt: skip
+def pipeline_aging(book: Book) -> Iterator[Row]:
+    """Share of open new-business deals that are older than ``aging_days`` of their segment; age is today − created.
+
+    ``count_share``: of the deals; ``value_share``: of their amounts; ``bucket``: number of deals by age in days. ``n``: open deals
+    (``value_share``: with an amount). A deal without a creation date has no age: ``no_history``.
+
+    >>> from connector.kpis.example import example
+    >>> example().deal("D1", "demo 2026-05-04").deal("D2", "demo 2027-01-04").show("pipeline_aging", "count_share")
+    '0.5 ratio, n=2, 0.09–0.91, low n'
     """
-    rows = list(_coverage(book, "weighted"))
-    yield from rows
-    yield _breach(book, rows[0])
-    yield from _arr_coverage(book, "weighted_arr")
-
-
-def _coverage(book: Book, column: str, basis: str = "bookings", variant: str = "") -> Iterator[Row]:
-    window = book.windows.quarter
-    held = quotas(book, window, basis)
-    ready = _new(weighted(book)).filter("in_period")
-    mine = ready.filter(pl.col("owner").is_in(list(held)))
-    quota = quota_totals(held)
-
-    def row(subject: str, part: pl.DataFrame, below: Decimal | None, excluded: dict[str, int] | None = None) -> Row:
-        return quotient(subject, window.label, total(part[column]), below, part[column].count(), variant=variant, small=False, excluded=excluded)
-
-    yield row("company", mine, quota, excluded={"owner_without_quota": ready.height - mine.height})
-    owned = dict(by(ready, "owner"))
-    for owner in book.owners["id"]:
-        yield row(f"owner={owner}", owned.get(owner, ready.clear()), held.get(owner))
-    for dimension in ("stage", "segment"):
-        for value, part in by(mine, dimension):
-            yield row(f"{dimension}={value}", part, quota)
-
-
-def _arr_coverage(book: Book, column: str) -> Iterator[Row]:
-    if any(row["basis"] == "arr" for row in book.inputs.rows("quotas") or ()):
-        yield from _coverage(book, column, "arr", "arr")
-
-
-def _breach(book: Book, now: Row) -> Row:
-    """Whether the run of months below red that ends now is long enough."""
-    setting = book.settings.thresholds.weighted_coverage
-    months: dict[tuple[int, int], float] = {}
-    known = [s for s in book.snapshots if (s["kpi"], s.get("variant") or "", s["subject"]) == ("weighted_pipeline_coverage", "", "company")]
-    for snapshot in sorted((s for s in known if s["date"] <= book.today and s["value"] is not None), key=lambda s: s["date"]):
-        months[snapshot["date"].year, snapshot["date"].month] = float(snapshot["value"])
-    months.pop((book.today.year, book.today.month), None)
-    if not isinstance(now.value, float):
-        return Row("company", "asof", None, len(months), "no_go_breach", reason=now.reason)
-    months[book.today.year, book.today.month] = now.value
-    run = [months.get((day.year, day.month)) for day in (add_months(book.today, -back) for back in range(setting.red_months))]
-    return Row("company", "asof", all(value is not None and value < setting.red for value in run), len(months), "no_go_breach")
+    limits = book.settings.thresholds.aging_days
+    by_segment = {segment: days for segment, days in limits.items() if segment != "default"}
+    aged = book.ageing.with_columns(
+        age=(book.today - pl.col("created")).dt.total_days(), limit=pl.coalesce(_lookup("segment", by_segment), pl.lit(limits.get("default", 180)))
+    )
+    deals = aged.filter(pl.col("age").is_not_null()).with_columns(over=pl.col("age") > pl.col("limit"))
+    for subject, part in slices(deals, "segment"):
+        told = of_deals(part, "created", "age", "limit", "over", "amount")
+        unknown = {"no_history": aged.height - deals.height} if subject == "company" else None
+        yield rate(subject, "asof", int(part["over"].sum()), part.height, variant="count_share", excluded=unknown, evidence=told)
+        old, all_of_it = total(part.filter("over")["amount"]), total(part["amount"])
+        yield quotient(subject, "asof", old, all_of_it, part["amount"].count(), variant="value_share", small=False, evidence=told)
+    for bucket, (low, high) in AGES.items():
+        part = deals.filter((pl.col("age") >= low) & (pl.col("age") <= (high if high is not None else pl.col("age"))))
+        yield count(f"age={bucket}", "asof", part.height, variant="bucket", evidence=of_deals(part, "created", "age"))
 
 
 @kpi("stale_flag", number=7, grain="opportunity", units="bool", kind="leading", write_back="O",
      source=f"six months in evaluation is not real pipeline ({MEDTECH})")  # fmt: skip
 def stale_flag(book: Book) -> Iterator[Row]:
-    """Whether an open deal is stale: too long in its stage, past its close date, or without buyer activity for too long (where a limit is set)."""
-    for id, flag in stale(book).select("id", "stale").iter_rows():
-        yield Row(deal(id), "asof", flag, 1)
+    """Whether an open deal of any type is stale: any of three reasons holds.
+
+    Too long in its stage: more days than ``stage_limit_days`` of the stage, else ``stale_after_days`` of the segment, else its default; never
+    for parked stages. Past its close date. Without buyer activity for more than ``buyer_silence_days``, counted from its creation where there
+    was none; off where no limit is set. ``n``: 1.
+
+    >>> from connector.kpis.example import example
+    >>> example().deal("D1", "demo 2026-05-04").show("stale_flag", subject="opportunity=D1")
+    'True bool, n=1'
+    """
+    deals = stale(book)
+    told = of_deals(deals, "entered", "stage_days", "stage_limit", "closes_on", "last_buyer", "stage_age", "close_date_past", "no_buyer_activity")
+    for (id, flag), one in zip(deals.select("id", "stale").iter_rows(), told.iter_slices(1), strict=True):
+        yield Row(deal(id), "asof", flag, 1, evidence=one)
 
 
 @kpi("stale_pipeline_share", number=7, grain="owner, segment, company", kind="leading", write_back="K",
      units={"": "ratio", "count": "count", "past_due_count": "count"}, source=f"inflated by stale deals ({HEALTHTECH})")  # fmt: skip
 def stale_pipeline_share(book: Book) -> Iterator[Row]:
-    """Value of stale open new business ÷ value of all of it; ``count`` and ``past_due_count`` (close date past) of deals."""
-    for subject, part in slices(_new(stale(book)), "segment", "owner"):
-        yield quotient(subject, "asof", total(part.filter("stale")["amount"]), total(part["amount"]), part["amount"].count(), small=False)
-        yield count(subject, "asof", int(part["stale"].sum()), variant="count", n=part.height)
-        yield count(subject, "asof", int(part["close_date_past"].sum()), variant="past_due_count", n=part.height)
+    """Value of stale open new business ÷ value of all of it; a deal is stale as ``stale_flag`` says.
+
+    ``count``: stale deals; ``past_due_count``: deals whose close date is past. ``n``: open deals with an amount (counts: open deals).
+
+    >>> from connector.kpis.example import example
+    >>> example().deal("D1", "demo 2026-05-04", amount=100).deal("D2", "demo 2027-01-04", amount=300).show("stale_pipeline_share")
+    '0.25 ratio, n=2'
+    """
+    for subject, part in slices(book.pipeline_of(stale(book)), "segment", "owner"):
+        told = of_deals(part, "amount", "stale", "stage_age", "close_date_past", "no_buyer_activity")
+        old, all_of_it = total(part.filter("stale")["amount"]), total(part["amount"])
+        yield quotient(subject, "asof", old, all_of_it, part["amount"].count(), small=False, evidence=told)
+        yield count(subject, "asof", int(part["stale"].sum()), variant="count", n=part.height, evidence=told)
+        yield count(subject, "asof", int(part["close_date_past"].sum()), variant="past_due_count", n=part.height, evidence=told)
 
 
 @kpi("expected_arr_by_quarter_end", number=8, grain="company", units="money", kind="leading", write_back="K",
      source=f"weekly number 3 ({HEALTHTECH})")  # fmt: skip
 def expected_arr_by_quarter_end(book: Book) -> Iterator[Row]:
-    """ARR won so far in the current fiscal quarter + Σ ARR × p over in-period open deals; new business."""
+    """ARR of new business won so far in the current fiscal quarter + Σ ARR × p over open deals that count for coverage (``in_period``).
+
+    ``n``: won and open deals that contribute; the rest is ``missing_arr``, ``missing_fx`` or ``no_probability``.
+
+    >>> from connector.kpis.example import example
+    >>> company = example().deal("D1", "demo 2026-11-04", "closed_won 2027-01-08", arr=300).deal("D2", "demo 2027-01-04", arr=100)
+    >>> company.show("expected_arr_by_quarter_end")
+    '320 money, n=2'
+    """
     window = book.windows.quarter
-    won, ready = money("company", window.label, book.won(window), "arr"), money("company", window.label, _in_period(book), "weighted_arr")
+    won, ready = money("company", window.label, book.won(window), "arr"), money("company", window.label, in_period(book), "weighted_arr")
     excluded = {
         key: (won.excluded or {}).get(key, 0) + (ready.excluded or {}).get(key, 0) for key in {*(won.excluded or {}), *(ready.excluded or {})}
     }
     assert isinstance(won.value, float) and isinstance(ready.value, float)  # noqa: PT018
-    yield Row("company", window.label, won.value + ready.value, won.n + ready.n, excluded=excluded)
+    told = together([won.evidence, ready.evidence])
+    yield Row("company", window.label, won.value + ready.value, won.n + ready.n, excluded=excluded, evidence=told)
 
 
-def _in_period(book: Book) -> pl.DataFrame:
-    return _new(weighted(book)).filter("in_period")
+def in_period(book: Book) -> pl.DataFrame:
+    """:func:`counted` deals that close in the current fiscal quarter, neither stale nor parked."""
+    return counted(book).filter("in_period")
 
 
 @kpi("active_opportunity_count", number=10, grain="owner, segment, company", units="count", kind="leading", write_back="U K",
      source=f"term of sales velocity ({HEALTHCARE})")  # fmt: skip
 def active_opportunity_count(book: Book) -> Iterator[Row]:
-    """Number of open new-business deals, parked ones included."""
-    for subject, part in slices(book.open_new, *DIMENSIONS):
-        yield count(subject, "asof", part.height)
+    """Number of open new-business deals, parked ones included; void, renewal and expansion deals are not. ``n``: the count.
+
+    >>> from connector.kpis.example import example
+    >>> company = example().deal("D1", "demo 2027-01-04").deal("D2", "on_hold 2027-01-04").deal("D3", "demo 2027-01-04", deal_type="renewal")
+    >>> company.show("active_opportunity_count")
+    '2 count, n=2'
+    """
+    for subject, part in slices(book.open_pipeline, *DIMENSIONS):
+        yield count(subject, "asof", part.height, evidence=of_deals(part, "stage", "entered"))

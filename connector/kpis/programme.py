@@ -9,9 +9,10 @@ from typing import Any
 from connector.errors import MappingError
 from connector.kpis.book import Book, derived
 from connector.kpis.compliance import deals_stuck_in_compliance_review
+from connector.kpis.coverage import weighted_pipeline_coverage
 from connector.kpis.definition import Row, kpi
 from connector.kpis.personas import personas
-from connector.kpis.pipeline import expected_arr_by_quarter_end, weighted_pipeline_coverage, weighted_pipeline_value
+from connector.kpis.pipeline import expected_arr_by_quarter_end, weighted_pipeline_value
 from connector.kpis.shapes import by, deal, quotient
 
 FIELDS = {

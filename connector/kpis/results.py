@@ -10,23 +10,12 @@ from connector.kpis.book import Book
 from connector.kpis.definition import Reason, Row, kpi
 from connector.kpis.ledger import ledger
 from connector.kpis.money import MONEY, total
+from connector.kpis.quotas import credited, quota_totals, quotas
 from connector.kpis.populations import DIMENSIONS
-from connector.kpis.quotas import quota_totals, quotas
 from connector.kpis.shapes import by, count, middle, missing, money, quotient, rate, slices
 from connector.kpis.stats import ever
 
 MEDTECH, HEALTHTECH, HEALTHCARE = "medtech CRO KPIs", "healthtech CRO KPIs", "healthcare CRO metrics"
-
-
-def credited(book: Book, deals: pl.DataFrame) -> pl.DataFrame:
-    """Deals by the owner who gets credit: one row per split, its amount divided; else the owner at the close."""
-    if book.splits.is_empty():
-        return deals
-    shares = book.splits.select(pl.col("opportunity").alias("id"), pl.col("owner").alias("credit"), "share")
-    return deals.join(shares, on="id", how="left", maintain_order="left").with_columns(
-        owner=pl.coalesce("credit", "owner"),
-        amount=pl.when(pl.col("share").is_null()).then("amount").otherwise(pl.col("amount") * pl.col("share").cast(MONEY)),
-    )
 
 
 def _won_slices(book: Book, won: pl.DataFrame) -> Iterator[tuple[str, pl.DataFrame]]:
