@@ -12,8 +12,17 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
     "coverage": (
         "pipeline_coverage_ratio", "weighted_pipeline_coverage",
     ),
+    "forecast": (
+        "forecast_accuracy",
+    ),
     "results": (
-        "closed_won_count", "bookings", "new_arr", "net_new_arr", "quota_attainment", "win_rate", "average_deal_size",
+        "closed_won_count", "bookings", "new_arr", "net_new_arr", "blended_arr", "mrr", "quota_attainment", "win_rate", "average_deal_size",
+    ),
+    "buyers": (
+        "win_rate_by_persona", "win_rate_by_persona_combination", "revenue_by_persona",
+    ),
+    "lead_sources": (
+        "lead_source_quality_by_compliance",
     ),
     "speed": (
         "sales_cycle_length", "stage_dwell_time", "days_in_stage", "stage_pace", "deal_age", "demo_to_proposal_time", "contract_to_close_lag",

@@ -13,7 +13,22 @@ from pydantic import ValidationError
 
 from connector.clock import parse_instant
 from connector.errors import InputError, MappingError
-from connector.kpis import compliance, conversion, coverage, engagement, inputs, pipeline, programme, results, retention, speed, unit_economics
+from connector.kpis import (
+    buyers,
+    compliance,
+    conversion,
+    coverage,
+    engagement,
+    forecast,
+    inputs,
+    lead_sources,
+    pipeline,
+    programme,
+    results,
+    retention,
+    speed,
+    unit_economics,
+)
 from connector.kpis.book import Book
 from connector.kpis.definition import REGISTRY, Kpi, Measure
 from connector.kpis.parts import divided
@@ -22,7 +37,9 @@ from connector.model.kpi_settings import KpiSettings, Selection
 from connector.model.ladder import Ladder
 
 DEFINITION_VERSION = "1"
-QUESTIONS = (pipeline, coverage, results, speed, conversion, compliance, engagement, unit_economics, retention, programme)
+QUESTIONS = (
+    pipeline, coverage, forecast, results, buyers, lead_sources, speed, conversion, compliance, engagement, unit_economics, retention, programme,
+)  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
 PRESETS: Mapping[str, tuple[str, ...]] = {
     "medtech_core": (
