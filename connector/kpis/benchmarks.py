@@ -24,9 +24,23 @@ class Chance:
 
 
 @derived
+def stays(book: Book) -> pl.DataFrame:
+    """Visits to mapped open stages, with done (ended) and unseen_start: the history begins inside the visit.
+
+    The first visit of a deal that is older than its history, where that was only observed: nobody knows when it began, so its length is read
+    by no statistic (catalogue 4, left truncation).
+    """
+    created = book.deals.select(pl.col("id").alias("opportunity"), "created")
+    rows = book.dwell.filter(pl.col("stage").is_not_null()).join(created, on="opportunity", how="left", maintain_order="left")
+    late = (pl.col("created") < pl.col("entered")).fill_null(True)
+    unseen = (pl.col("quality") == "observed").fill_null(False) & (pl.col("number") == 1) & late
+    return rows.with_columns(done=~pl.col("running"), unseen_start=unseen)
+
+
+@derived
 def _stage_curves(book: Book) -> dict[Key, tuple[Curve, int]]:
     """(curve, ended visits) per deal type and stage, for all segments and for each."""
-    rows = book.dwell.filter(pl.col("stage").is_not_null() & (pl.col("deal_cls") != "void")).with_columns(done=~pl.col("running"))
+    rows = stays(book).filter((pl.col("deal_cls") != "void") & ~pl.col("unseen_start"))
     curves: dict[Key, tuple[Curve, int]] = {}
     for (kind, stage), part in rows.partition_by("deal_type", "stage", as_dict=True).items():
         curves[kind, str(stage), None] = survival(part), int(part["done"].sum())

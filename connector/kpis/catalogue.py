@@ -25,8 +25,14 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
         "lead_source_quality_by_compliance",
     ),
     "speed": (
-        "sales_cycle_length", "stage_dwell_time", "days_in_stage", "stage_pace", "deal_age", "demo_to_proposal_time", "contract_to_close_lag",
-        "deal_regression_rate", "clinical_to_commercial_handoff_time", "time_to_first_order_new_hire", "close_date_pushes",
+        "sales_cycle_length", "deal_age", "demo_to_proposal_time", "contract_to_close_lag", "deal_regression_rate",
+        "clinical_to_commercial_handoff_time", "time_first_contact_to_first_case", "time_to_first_order_new_hire", "close_date_pushes",
+    ),
+    "velocity": (
+        "sales_velocity", "deal_velocity_by_persona",
+    ),
+    "stage_times": (
+        "stage_dwell_time", "stage_to_stage_conversion_time", "days_in_stage", "stage_pace", "time_in_persona_stages",
     ),
     "conversion": (
         "meeting_to_demo_conversion", "demo_to_trial_conversion", "pilot_to_paid_conversion", "average_pilot_duration",

@@ -27,7 +27,9 @@ from connector.kpis import (
     results,
     retention,
     speed,
+    stage_times,
     unit_economics,
+    velocity,
 )
 from connector.kpis.book import Book
 from connector.kpis.definition import REGISTRY, Kpi, Measure
@@ -38,7 +40,8 @@ from connector.model.ladder import Ladder
 
 DEFINITION_VERSION = "1"
 QUESTIONS = (
-    pipeline, coverage, forecast, results, buyers, lead_sources, speed, conversion, compliance, engagement, unit_economics, retention, programme,
+    pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, conversion, compliance, engagement,
+    unit_economics, retention, programme,
 )  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
 PRESETS: Mapping[str, tuple[str, ...]] = {

@@ -14,7 +14,8 @@ from connector.kpis.engagement import personas_lacking, personas_of, present_tou
 from connector.kpis.explain import Context, Gate, Why
 from connector.kpis.pipeline import weighted
 from connector.kpis.programme import FIELDS, data_gaps
-from connector.kpis.speed import paces, pushes, regressions
+from connector.kpis.speed import pushes, regressions
+from connector.kpis.stage_times import paces
 from connector.kpis.stats import Curve
 from connector.kpis.text import day_text, labels_of, stage_label
 
