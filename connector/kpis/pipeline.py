@@ -265,9 +265,8 @@ def expected_arr_by_quarter_end(book: Book) -> Iterator[Row]:
     """
     window = book.windows.quarter
     won, ready = money("company", window.label, book.won(window), "arr"), money("company", window.label, in_period(book), "weighted_arr")
-    excluded = {
-        key: (won.excluded or {}).get(key, 0) + (ready.excluded or {}).get(key, 0) for key in {*(won.excluded or {}), *(ready.excluded or {})}
-    }
+    lost, unready = won.excluded or {}, ready.excluded or {}
+    excluded = {why: lost.get(why, 0) + unready.get(why, 0) for why in sorted({*lost, *unready})}
     assert isinstance(won.value, float) and isinstance(ready.value, float)  # noqa: PT018
     told = together([won.evidence, ready.evidence])
     yield Row("company", window.label, won.value + ready.value, won.n + ready.n, excluded=excluded, evidence=told)
