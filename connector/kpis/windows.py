@@ -48,6 +48,16 @@ def trailing(days: int, today: date) -> Window:
     return Window(f"T{days}D", today - timedelta(days=days - 1), today)
 
 
+def week(day: date) -> str:
+    """The label of the ISO week a day lies in; its year is that of its Thursday.
+
+    >>> week(date(2027, 1, 3)), week(date(2027, 1, 4))
+    ('2026-W53', '2027-W01')
+    """
+    year, number, _ = day.isocalendar()
+    return f"{year}-W{number:02}"
+
+
 def _span(label: str, first: date, length: int) -> Window:
     return Window(label, first, add_months(first, length) - timedelta(days=1))
 
@@ -93,17 +103,24 @@ def parse(label: str, today: date, calendar: Calendar) -> Window:
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows that KPIs name: ``rolling`` T12M, ``all``, current ``quarter``, and the sets W (``wide``) and Q (``quarters``)."""
+    """The windows that KPIs name: ``rolling`` T12M, ``all``, current ``quarter``, and the sets W (``wide``) and Q (``quarters``).
+
+    ``weeks``: the last complete ISO week, then the weeks asked for.
+    """
 
     rolling: Window
     all: Window
     quarter: Window
     quarters: tuple[Window, ...]
     wide: tuple[Window, ...]
+    weeks: tuple[Window, ...]
 
 
 def standard(today: date, calendar: Calendar, extra: tuple[str, ...] = ()) -> Windows:
-    """The standard windows of a day, and beside them the labels asked for (weeks and quarters where they apply)."""
+    """The standard windows of a day, and beside them the labels asked for (weeks and quarters where they apply).
+
+    A week is complete when its Sunday is over: on a Sunday the last complete one ended a week ago.
+    """
 
     def get(label: str) -> Window:
         return parse(label, today, calendar)
@@ -116,4 +133,5 @@ def standard(today: date, calendar: Calendar, extra: tuple[str, ...] = ()) -> Wi
     labels = [quarter.label, previous, f"FY{year}", f"FY{year - 1}", *(e for e in extra if "-W" not in e and e not in ("asof", "ALL"))]
     quarters = dict.fromkeys([quarter.label, previous, *(e for e in extra if re.fullmatch(r"FY\d{4}-Q\d", e))])
     wide = dict.fromkeys(["T12M", *labels])
-    return Windows(rolling, get("ALL"), quarter, tuple(map(get, quarters)), tuple(map(get, wide)))
+    weeks = dict.fromkeys([week(today - timedelta(days=7)), *(e for e in extra if "-W" in e)])
+    return Windows(rolling, get("ALL"), quarter, tuple(map(get, quarters)), tuple(map(get, wide)), tuple(map(get, weeks)))

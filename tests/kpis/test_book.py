@@ -255,6 +255,23 @@ def test_windows_by_label() -> None:
         parse("last week", today, calendar)
 
 
+@pytest.mark.parametrize(
+    ("today", "last"),
+    [
+        (date(2027, 2, 15), "2027-W06"),  # Monday
+        (date(2027, 2, 21), "2027-W06"),  # Sunday: its week still runs
+        (date(2027, 1, 4), "2026-W53"),
+        (date(2026, 1, 1), "2025-W52"),  # Thursday of 2026-W01
+    ],
+)
+def test_the_last_complete_week_and_those_asked_for(today: date, last: str) -> None:
+    weeks = standard(today, Calendar(), ("FY2026", "2026-W30", last, "2026-W30")).weeks
+    assert [week.label for week in weeks] == [last, "2026-W30"]
+    assert (weeks[1].first, weeks[1].last) == (date(2026, 7, 20), date(2026, 7, 26))
+    with pytest.raises(InputError, match="is no window"):
+        standard(today, Calendar(), ("2027-W60",))
+
+
 # -- gates, personas, activities -----------------------------------------------------------------------------------------------
 
 
