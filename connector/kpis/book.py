@@ -123,7 +123,7 @@ class Book:
         return cls(
             as_of, today, calendar, ladder, settings, inputs, money, windows.standard(today, calendar, tuple(extra_windows)), deals, stays,
             intervals, demands, activities, roles, maker.accounts, raw["owners"].sort("id"), raw["contacts"],
-            raw["leads"].filter(pl.col("opportunity").is_null() | pl.col("opportunity").is_in(ids)), raw["tickets"],
+            raw["leads"].with_columns(opportunity=pl.when(pl.col("opportunity").is_in(ids)).then("opportunity")), raw["tickets"],
             own("splits"), pushes, amounts, survivors, dimensions, tuple(snapshots),
         )  # fmt: skip
 

@@ -34,9 +34,12 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
     "stage_times": (
         "stage_dwell_time", "stage_to_stage_conversion_time", "days_in_stage", "stage_pace", "time_in_persona_stages",
     ),
+    "prospecting": (
+        "meeting_show_rate", "qualified_meetings_per_week", "outreach_to_meeting_rate", "mql_to_sqo_conversion", "sql_to_closed_won",
+    ),
     "conversion": (
-        "meeting_to_demo_conversion", "demo_to_trial_conversion", "pilot_to_paid_conversion", "average_pilot_duration",
-        "qualified_meeting_to_close", "demo_to_close_rate",
+        "meeting_to_demo_conversion", "stage_to_stage_conversion_rate", "demo_to_trial_conversion", "pilot_to_paid_conversion",
+        "average_pilot_duration", "qualified_meeting_to_close", "demo_to_close_rate",
     ),
     "compliance": (
         "loi_to_security_questionnaire_time", "deals_stuck_in_compliance_review", "time_in_compliance_review", "vac_cycle_time",

@@ -24,6 +24,7 @@ from connector.kpis import (
     lead_sources,
     pipeline,
     programme,
+    prospecting,
     results,
     retention,
     speed,
@@ -40,7 +41,7 @@ from connector.model.ladder import Ladder
 
 DEFINITION_VERSION = "1"
 QUESTIONS = (
-    pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, conversion, compliance, engagement,
+    pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, prospecting, conversion, compliance, engagement,
     unit_economics, retention, programme,
 )  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""

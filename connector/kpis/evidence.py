@@ -21,6 +21,11 @@ def of_deals(deals: pl.DataFrame, *columns: str | pl.Expr) -> pl.DataFrame:
     return deals.select(pl.col("id").alias("opportunity"), *columns)
 
 
+def of_activities(activities: pl.DataFrame, *columns: str) -> pl.DataFrame:
+    """Activities that entered a number, with their day and kind."""
+    return activities.select(pl.col("id").alias("activity"), "on", "kind", *columns)
+
+
 def of_inputs(rows: Sequence[Mapping[str, Any]], *columns: str) -> pl.DataFrame:
     """Lines of input files that entered a number; without ``columns`` all of them."""
     kept = [{"input": row[PLACE], **{name: _shown(row[name]) for name in columns or row if name != PLACE}} for row in rows]

@@ -92,3 +92,8 @@ def activities(
         .drop("deal_account")
         .sort("on", "id", "opportunity", nulls_last=True)
     )
+
+
+def once(activities: pl.DataFrame) -> pl.DataFrame:
+    """Every activity once, however many deals it is on."""
+    return activities.filter(pl.col("id").is_null() | pl.col("id").is_first_distinct())

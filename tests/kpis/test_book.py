@@ -424,7 +424,7 @@ def test_an_empty_org_is_zero_where_it_is_counted_and_null_with_a_reason_elsewhe
     assert all((m.value is None) == (m.reason is not None) for m in measures)
     assert {m.subject for m in measures if not m.subject.startswith("age=")} == {"company"}  # the bands of age are always there
     units = {m.unit for m in measures if m.value is not None}
-    assert units <= {"money", "count"}
+    assert units <= {"money", "count", "per_week"}
     assert all(m.value == 0 and m.n == 0 for m in measures if m.value is not None)
     assert scorecards(book) == {}
     assert org.measure("win_rate").reason == "no_denominator"
