@@ -42,8 +42,9 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
         "average_pilot_duration", "qualified_meeting_to_close", "demo_to_close_rate",
     ),
     "compliance": (
-        "loi_to_security_questionnaire_time", "deals_stuck_in_compliance_review", "time_in_compliance_review", "vac_cycle_time",
-        "vac_first_pass_rate",
+        "loi_to_security_questionnaire_time", "time_to_complete_security_questionnaire", "deals_stuck_in_compliance_review",
+        "compliance_gatekeepers_engaged", "time_in_compliance_review", "vac_cycle_time", "vac_first_pass_rate", "contract_compliance_rate",
+        "hipaa_readiness_score", "compliance_friction_delta",
     ),
     "engagement": (
         "touchpoint_density", "buyer_engagement_score", "personas_engaged", "missing_personas", "kol_engagement_score",

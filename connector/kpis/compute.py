@@ -133,7 +133,7 @@ def _lack(book: Book, need: str) -> str | None:
         value: Any = book.settings
         for part in key.split("."):
             value = getattr(value, part)
-        return f"{key} in kpis.yaml" if value is None or value == {} else None
+        return f"{key} in kpis.yaml" if value is None or value in ({}, ()) else None
     return None if book.inputs.rows(key) is not None else f"inputs/{key}.csv"
 
 

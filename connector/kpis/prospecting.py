@@ -82,7 +82,7 @@ def qualified_meetings_per_week(book: Book) -> Iterator[Row]:
 
 
 @kpi("outreach_to_meeting_rate", number=47, grain="owner, company", units="ratio", kind="leading", write_back="U",
-     source=f"100 emails, 1 meeting: a messaging problem ({MEDTECH})", rests_on="none")  # fmt: skip
+     source=f"100 emails, 1 meeting: a messaging problem ({MEDTECH})", rests_on="none", of_deals=False)  # fmt: skip
 def outreach_to_meeting_rate(book: Book) -> Iterator[Row]:
     """Meetings booked ÷ contacts reached, in T90D.
 
@@ -118,7 +118,7 @@ def _of_activities(book: Book, window: Window) -> Iterator[Row]:
 
 @kpi("mql_to_sqo_conversion", number=48, grain="source, company", units=RAW, kind="leading", write_back="K",
      source=f"alignment of marketing and sales ({LEADERS}); a fractional CRO does not own the top of the funnel ({HEALTHTECH})",
-     rests_on="none")  # fmt: skip
+     rests_on="none", of_deals=False)  # fmt: skip
 def mql_to_sqo_conversion(book: Book) -> Iterator[Row]:
     """Leads that became sales-qualified opportunities ÷ marketing-qualified leads that did or that are older than ``lead_maturity_days``.
 
@@ -140,7 +140,7 @@ def mql_to_sqo_conversion(book: Book) -> Iterator[Row]:
 
 
 @kpi("sql_to_closed_won", number=49, grain="source, company", units=RAW, kind="lagging", write_back="K",
-     source=f"the VP's slice of the lifecycle ({LEADERS})")  # fmt: skip
+     source=f"the VP's slice of the lifecycle ({LEADERS})", of_deals=False)  # fmt: skip
 def sql_to_closed_won(book: Book) -> Iterator[Row]:
     """Won ÷ closed, of the deals behind sales-qualified leads with an SQL date in T12M; ``raw``: leads whose deal was won ÷ all of them.
 
