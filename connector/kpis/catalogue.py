@@ -47,7 +47,11 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
         "hipaa_readiness_score", "compliance_friction_delta",
     ),
     "engagement": (
-        "touchpoint_density", "buyer_engagement_score", "personas_engaged", "missing_personas", "kol_engagement_score",
+        "touchpoint_density", "buyer_engagement_score", "influence_score_per_persona", "personas_engaged", "missing_personas",
+        "activity_counts",
+    ),
+    "kol": (
+        "kol_engagement_score", "active_kol_count", "kol_contact_frequency", "kol_referred_leads", "kol_engagement_conversion",
     ),
     "unit_economics": (
         "cac_payback_months",

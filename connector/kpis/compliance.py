@@ -12,7 +12,7 @@ import polars as pl
 from connector.kpis.benchmarks import gate_limits
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Reason, Row, kpi
-from connector.kpis.evidence import of_deals, of_inputs
+from connector.kpis.evidence import of_deals, of_inputs, parted
 from connector.kpis.shapes import MEAN_MEDIAN, count, deal, middle, missing, money, pairs, quantiles, rate, slices, survival
 from connector.kpis.speed import cycles
 
@@ -63,7 +63,7 @@ def reviews(book: Book) -> dict[str, Review]:
 def review_gates(book: Book) -> dict[str, pl.DataFrame]:
     """Deal → its compliance gates as evidence: opportunity, gate, opened, until, days, open."""
     shown = book.gates.filter("compliance").select("opportunity", "gate", "opened", "until", "days", "open")
-    return {str(id): part for (id,), part in shown.partition_by("opportunity", as_dict=True).items()}
+    return {id: part for (id,), part in parted(shown, "opportunity").items()}
 
 
 @kpi("loi_to_security_questionnaire_time", number=50, grain="opportunity, company", units=dict.fromkeys(("", "mean", "median"), "days"),
@@ -176,9 +176,9 @@ def compliance_gatekeepers_engaged(book: Book) -> Iterator[Row]:
     holders = book.roles.filter(pl.col("persona").is_in(wanted) & (pl.col("added_on").is_null() | (pl.col("added_on") <= book.today)))
     met = holders.unique(["opportunity", "contact"], keep="first", maintain_order=True).join(touches, on=["opportunity", "contact"])
     shown = met.sort("opportunity", "contact").select("contact", "persona", "first_touch", "opportunity")
-    parts = {str(id): part for (id,), part in shown.partition_by("opportunity", as_dict=True).items()}
+    parts, nobody = parted(shown, "opportunity"), shown.clear()
     for id in book.open_deals["id"]:
-        mine = parts.get(id, shown.clear())
+        mine = parts.get((id,), nobody)
         yield count(deal(id), "asof", mine.height, evidence=mine)
 
 

@@ -21,6 +21,7 @@ from connector.kpis import (
     engagement,
     forecast,
     inputs,
+    kol,
     lead_sources,
     pipeline,
     programme,
@@ -41,7 +42,7 @@ from connector.model.ladder import Ladder
 
 DEFINITION_VERSION = "1"
 QUESTIONS = (
-    pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, prospecting, conversion, compliance, engagement,
+    pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, prospecting, conversion, compliance, engagement, kol,
     unit_economics, retention, programme,
 )  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
