@@ -54,10 +54,11 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
         "kol_engagement_score", "active_kol_count", "kol_contact_frequency", "kol_referred_leads", "kol_engagement_conversion",
     ),
     "unit_economics": (
-        "cac_payback_months",
+        "blended_cac", "cac", "cac_payback_months", "cac_ratio", "cost_per_opportunity", "ltv", "ltv_cac_ratio", "gross_margin_by_product",
     ),
     "retention": (
-        "logo_retention_rate", "nrr",
+        "logo_retention_rate", "nrr", "grr", "churn_by_segment", "lost_hospital_contracts", "renewal_rate", "expansion_revenue_share",
+        "time_to_first_expansion", "consumable_pull_through_per_installed_base",
     ),
     "programme": (
         "data_health_score", "weekly_three",
