@@ -137,7 +137,9 @@ def measures(computed: Sequence[Measure], currency: str, *, title: str | None = 
     """KPI values with unit, n, interval and the reason where there is none. ``subjects`` None: all, and a column says which."""
     shown = [m for m in computed if subjects is None or m.subject == subjects]
     whose = [(m.subject,) if subjects is None else () for m in shown]
-    rows = [(_name(m), *s, m.window, value(m), unit(m, currency), f"{m.n:,}", _interval(m), _notes(m)) for m, s in zip(shown, whose, strict=True)]
+    ns = ["" if m.n is None else f"{m.n:,}" for m in shown]
+    told = zip(shown, whose, ns, strict=True)
+    rows = [(_name(m), *s, m.window, value(m), unit(m, currency), n, _interval(m), _notes(m)) for m, s, n in told]
     return Table(("KPI", *(("subject",) if subjects is None else ()), "window", ">value", "unit", ">n", "95 %", "notes"), rows, title)
 
 

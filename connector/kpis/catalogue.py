@@ -53,6 +53,10 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
     "kol": (
         "kol_engagement_score", "active_kol_count", "kol_contact_frequency", "kol_referred_leads", "kol_engagement_conversion",
     ),
+    "team": (
+        "sales_capacity_utilization", "presentations_to_hcps", "hcp_workshops", "meetings_held", "hcp_followup_on_time_rate",
+        "knowledge_quotient", "sales_conversation_skill_score", "gamification_points",
+    ),
     "unit_economics": (
         "blended_cac", "cac", "cac_payback_months", "cac_ratio", "cost_per_opportunity", "ltv", "ltv_cac_ratio", "gross_margin_by_product",
     ),

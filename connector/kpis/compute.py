@@ -30,6 +30,7 @@ from connector.kpis import (
     retention,
     speed,
     stage_times,
+    team,
     unit_economics,
     velocity,
 )
@@ -43,7 +44,7 @@ from connector.model.ladder import Ladder
 DEFINITION_VERSION = "1"
 QUESTIONS = (
     pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, prospecting, conversion, compliance, engagement, kol,
-    unit_economics, retention, programme,
+    team, unit_economics, retention, programme,
 )  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
 PRESETS: Mapping[str, tuple[str, ...]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from connector.kpis.catalogue import NAMES
@@ -51,6 +51,7 @@ class Measure:
     """One number with all that is needed to read it. Keys and meanings: KPI catalogue, section 3.
 
     ``value`` is None only together with a ``reason``; with ``censored`` it is a lower bound. Money is in the reporting currency.
+    ``n`` is None for a KPI whose records are not of one kind (gamification_points).
     """
 
     kpi: str
@@ -59,7 +60,7 @@ class Measure:
     window: str
     value: Scalar
     unit: Unit
-    n: int
+    n: int | None
     low_n: bool = False
     ci_low: float | None = None
     ci_high: float | None = None
@@ -76,7 +77,7 @@ class Measure:
 class Kpi:
     """A declared KPI. ``units`` by variant; ``needs``: input names, ``stage:KEY``, ``gate:KEY`` or ``setting:NAME``.
 
-    ``of_deals``: made of deals and what hangs on them.
+    ``of_deals``: made of deals and what hangs on them. ``counted``: whether its measures have an n.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Kpi:
     rests_on: Rests
     of_deals: bool
     rows: Callable[[Book], Iterator[Row]]
+    counted: bool = True
 
     @property
     def definition(self) -> str:
@@ -111,7 +113,7 @@ class Kpi:
                 self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and looked_at < low,
                 ci_low, ci_high, row.pending or None, {k: v for k, v in (row.excluded or {}).items() if v}, row.reason,
             )  # fmt: skip
-            yield measure, row.evidence
+            yield measure if self.counted else replace(measure, n=None), row.evidence
 
     def measures(self, book: Book) -> Iterator[Measure]:
         """The same without the records."""
@@ -133,6 +135,7 @@ def kpi(
     needs: tuple[str, ...] = (),
     rests_on: Rests = "stage_history",
     of_deals: bool = True,
+    counted: bool = True,
 ) -> Callable[[Callable[[Book], Iterator[Row]]], Callable[[Book], Iterator[Row]]]:
     """Declare the decorated function ``Book → rows`` as the KPI of that name; a name is declared once. See :class:`Kpi`."""
 
@@ -142,7 +145,7 @@ def kpi(
         if name not in NAMES:
             raise ValueError(f"KPI {name} is not in connector.kpis.catalogue")
         by_variant = {"": units} if isinstance(units, str) else units
-        REGISTRY[name] = Kpi(name, number, grain, by_variant, kind, needs, write_back, source, rests_on, of_deals, rows)
+        REGISTRY[name] = Kpi(name, number, grain, by_variant, kind, needs, write_back, source, rests_on, of_deals, rows, counted)
         return rows
 
     return declare

@@ -107,7 +107,7 @@ class Example:
         """The same as a line: value, unit, n, interval, marks, reason."""
         found = self.measure(kpi, variant, subject, window)
         value = f"{found.value:.10g}" if isinstance(found.value, float) else found.value
-        parts = [f"{value} {found.unit}", f"n={found.n}"]
+        parts = [f"{value} {found.unit}", *([] if found.n is None else [f"n={found.n}"])]
         parts += [f"{found.ci_low:.2f}–{found.ci_high:.2f}"] if found.ci_low is not None and found.ci_high is not None else []
         parts += ["low n"] if found.low_n else []
         parts += [f"pending={found.pending}"] if found.pending else []

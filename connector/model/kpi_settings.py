@@ -152,7 +152,10 @@ class CacCategories(Strict):
 
 
 class Programme(Strict):
+    """``leaderboard``: reps ranked by gamification_points, beside the warning that activity is no outcome."""
+
     baseline_on: str | None = None
+    leaderboard: bool = False
 
 
 class Windows(Strict):
