@@ -1,14 +1,14 @@
-"""connector kpis list | show | compute."""
+"""connector kpis list | show | compute | leaderboard."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from inspect import cleandoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,6 +95,45 @@ def compute(
     for n, found in computed.items():
         text += ["", asked.table(found, f"{n}, as of {known[n].as_of:%Y-%m-%d}", known[n])]
     return Answer({"measures": sum(map(len, computed.values())), "connections": len(computed)}, result, text, findings)
+
+
+def leaderboard(connection: ConnectionOption = None, as_of: AsOf = None) -> Answer:
+    """Reps by the points of gamification_points, this fiscal quarter. Off unless programme.leaderboard of kpis.yaml is true."""
+    from connector.kpis.leaderboard import SETTING, WARNING
+
+    on = f"{SETTING}: true in mappings/kpis.yaml"
+    with opened() as app:
+        names = app.names(connection)
+        if not app.definitions.kpis.programme.leaderboard:
+            result = {"on": False, "warning": WARNING, "switch_on": on, "standings": []}
+            return Answer({"on": False}, result, ["the leaderboard is off", WARNING, f"{on} switches it on"])
+        found = books(app, names, instant(as_of, app))
+    standings = {name: _standings(book) for name, book in found.items()}
+    rows = [{"connection": name, **row} for name, mine in standings.items() for row in mine]
+    ranked = sum(row["rank"] is not None for row in rows)
+    text: list[str | Table] = [f"{ranked} of {count(len(rows), 'rep')} ranked", WARNING]
+    for name, mine in standings.items():
+        text += ["", _board(mine, f"{name}, {found[name].windows.quarter.label}, as of {found[name].as_of:%Y-%m-%d}")]
+    findings = [finding for name, book in found.items() for finding in _lacking(book, ["gamification_points"], name)]
+    result = {"on": True, "warning": WARNING, "switch_on": on, "standings": rows}
+    return Answer({"on": True, "reps": len(rows), "ranked": ranked}, result, text, findings)
+
+
+def _standings(book: Book) -> list[dict[str, Any]]:
+    """Standings with the name of the owner; none where an input lacks."""
+    from connector.kpis.leaderboard import leaderboard
+
+    names = dict(book.owners.select("id", "name").iter_rows())
+    return [{"name": names.get(standing.owner), **asdict(standing)} for standing in leaderboard(book) or ()]
+
+
+def _board(standings: Sequence[Mapping[str, Any]], title: str) -> Table:
+    parts = list(dict.fromkeys(part for row in standings for part in row["parts"]))
+    rows = [
+        (row["rank"] or "–", row["name"] or row["owner"], row["points"], *(row["parts"].get(part, 0) for part in parts), row["records"])
+        for row in standings
+    ]
+    return Table((">rank", "rep", ">points", *(f">{part.replace('_', ' ')}" for part in parts), ">records"), rows, title)
 
 
 @dataclass(frozen=True)
