@@ -236,7 +236,7 @@ def _worth(book: Book) -> Iterator[tuple[Window, Customers, str, float | None, d
 
 
 @kpi("ltv", number=80, grain="company", units=dict.fromkeys(("", "gross_margin"), "money"), kind="lagging", write_back="K",
-     needs=("setting:money.contract_years", "setting:money.gross_margin"), source=f"500 k–2 M ({HEALTHCARE})")  # fmt: skip
+     needs=("setting:money.contract_years", "setting:money.gross_margin"), of_deals=False, source=f"500 k–2 M ({HEALTHCARE})")  # fmt: skip
 def ltv(book: Book) -> Iterator[Row]:
     """Lifetime value: ARR per new customer × mean contract years of their deals won in the window. ``gross_margin``: × ``money.gross_margin``.
 

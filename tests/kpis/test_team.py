@@ -33,6 +33,7 @@ def each(org: Any, kpi: str) -> dict[str, Any]:
 
 def test_activity_is_in_no_preset_and_the_leaderboard_is_off() -> None:
     assert {name for preset in PRESETS.values() for name in preset} & set(PROGRAMME) == set()
+    assert not any(REGISTRY[kpi].divisible for kpi in KPIS)  # meetings and tasks without a deal count as well
     assert KpiSettings().programme.leaderboard is False
     assert WARNING == "counting activity is a trap (medtech CRO KPIs)"
 

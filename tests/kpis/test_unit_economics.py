@@ -217,6 +217,11 @@ def test_margin_by_product_over_the_months_of_the_window(org: Any) -> None:
     assert shown == {"product=P1": (-0.5, 1, None), "product=P2": (None, 1, "no_denominator"), "product=P3": (None, 1, "negative")}
 
 
+def test_none_can_be_divided_by_the_deals_of_an_owner() -> None:
+    """Whom another rep won before is no new customer: the deals of one rep do not tell."""
+    assert not any(REGISTRY[kpi].divisible for kpi in KPIS)
+
+
 def test_without_its_input_each_says_so(org: Any) -> None:
     org.set("money.contract_years", None)
     for kpi in KPIS:
