@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
+from connector.kpis.input_tables import PLACE
+
 IDENTITIES = ("opportunity", "account", "owner", "contact", "activity", "lead", "ticket", "snapshot", "input")
-PLACE = "place"
-"""Key of an input row (:mod:`connector.kpis.inputs`) that says where it stands: ``inputs/quotas.csv:3``."""
 
 
 def of_deals(deals: pl.DataFrame, *columns: str | pl.Expr) -> pl.DataFrame:

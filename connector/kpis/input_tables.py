@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+PLACE = "place"
+"""Key of an input row that says where it stands: ``inputs/quotas.csv:3``."""
 ColumnKind = Literal["text", "date", "month", "week", "period", "quarter", "money", "int", "number", "bool", "choice"]
 
 

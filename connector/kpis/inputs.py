@@ -16,8 +16,7 @@ from typing import Any
 from rapidfuzz import fuzz, process
 
 from connector.errors import Finding
-from connector.kpis.evidence import PLACE
-from connector.kpis.input_tables import TABLES, Column
+from connector.kpis.input_tables import PLACE, TABLES, Column
 
 Row = dict[str, Any]
 PROTECTED_NAME = re.compile(r"patient|mrn|medical_?record|ssn|social_?security|birth|\bdob\b|diagnos|icd_?(9|10)", re.IGNORECASE)

@@ -8,7 +8,7 @@ from datetime import date
 import polars as pl
 
 from connector.kpis.book import Book, derived
-from connector.kpis.evidence import PLACE
+from connector.kpis.input_tables import PLACE
 from connector.kpis.keys import account_index, found
 from connector.kpis.money import MONEY, Rates
 from connector.kpis.windows import Window

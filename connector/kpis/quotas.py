@@ -8,7 +8,7 @@ from decimal import Decimal
 import polars as pl
 
 from connector.kpis.book import Book, derived
-from connector.kpis.evidence import PLACE
+from connector.kpis.input_tables import PLACE
 from connector.kpis.keys import found, owner_index
 from connector.kpis.money import MONEY
 from connector.kpis.windows import Window, add_months, parse

@@ -11,7 +11,8 @@ import polars as pl
 
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Row, kpi
-from connector.kpis.evidence import PLACE, of_inputs, together
+from connector.kpis.evidence import of_inputs, together
+from connector.kpis.input_tables import PLACE
 from connector.kpis.keys import account_index, found
 from connector.kpis.ledger import customers, ledger
 from connector.kpis.money import MONEY, total

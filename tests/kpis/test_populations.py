@@ -25,9 +25,30 @@ def test_the_default_is_all_new_business(company: Any) -> None:
     assert company.show("win_rate") == "0.3333333333 ratio, n=3, 0.06–0.79, low n"
 
 
+def test_a_population_leaves_out_what_an_admin_names(company: Any) -> None:
+    company.set("populations.win_rate", {"except": {"lost_reason": ["duplicate"]}})
+    assert company.show("win_rate") == "0.5 ratio, n=2, 0.09–0.91, low n"
+    company.set("populations.win_rate", {"where": {"segment": ["hospital"]}, "amount_at_least": 600})
+    assert company.show("win_rate") == "0 ratio, n=1, 0.00–0.79, low n"
+
+
+def test_pipeline_and_age_have_populations_of_their_own(company: Any) -> None:
+    company.set("populations.open_pipeline", {"except": {"segment": ["clinic"]}})
+    assert company.measure("open_pipeline_value").n == 0
+    assert company.measure("pipeline_aging", "count_share").n == 1
+    company.set("populations.ageing", {"where": {"stage": ["pilot"]}})
+    assert company.measure("pipeline_aging", "count_share").reason == "no_denominator"
+
+
 def test_new_business_may_mean_more_than_one_type(company: Any) -> None:
     company.set("populations.new_business", {"where": {"deal_type": ["new_business", "renewal"]}})
     assert company.measure("win_rate").n == 4
+
+
+def test_an_unknown_field_is_named(company: Any) -> None:
+    company.set("populations.win_rate", {"where": {"colour": ["red"]}})
+    with pytest.raises(MappingError, match="no field colour; known are segment"):
+        company.measure("win_rate")
 
 
 def test_divided_by_several_dimensions_at_once(company: Any) -> None:
@@ -51,6 +72,14 @@ def test_divided_by_persona_a_deal_belongs_to_each_of_its_own(company: Any) -> N
     company.add("opportunity_contacts", opportunity="D1", contact="C1").add("opportunity_contacts", opportunity="D1", contact="C2")
     parts = {subject: sorted(book.deals["id"]) for subject, book in divided(company.book(), ["persona"])}
     assert parts == {"persona=cfo": ["D1"], "persona=cmio": ["D1"], "persona=unknown": ["D2", "D3", "D4", "D5"]}
+
+
+def test_a_mapped_field_is_a_dimension(company: Any) -> None:
+    company.given["crm"]["opportunities"][0]["dimensions"] = {"therapy": "ortho"}
+    company.given["crm"]["opportunities"][2]["dimensions"] = {"therapy": "spine"}
+    company.set("populations.win_rate", {"where": {"therapy": ["ortho", "unknown"]}})
+    rows = {m.subject: (m.value, m.n) for m in compute_by(company.book(), ["therapy"], ["win_rate"]) if (m.variant, m.window) == ("", "T12M")}
+    assert rows == {"therapy=ortho": (1.0, 1), "therapy=spine": (None, 0), "therapy=unknown": (0.0, 1)}
 
 
 def test_parts_add_up_to_the_company(golden_book: Any) -> None:
