@@ -21,6 +21,7 @@ from connector.kpis.input_tables import PLACE, TABLES, Column
 Row = dict[str, Any]
 PROTECTED_NAME = re.compile(r"patient|mrn|medical_?record|ssn|social_?security|birth|\bdob\b|diagnos|icd_?(9|10)", re.IGNORECASE)
 PROTECTED_VALUE = re.compile(r"\b\d{3}-\d{2}-\d{4}\b|\bMRN[ :#-]*\d", re.IGNORECASE)
+HOURS_OF_A_WEEK = 168
 PLAIN_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -186,8 +187,9 @@ def _check(name: str, lines: Sequence[_Line]) -> tuple[list[Row], list[Finding]]
         if not wrong:
             good.append((line, row | {PLACE: f"{line.file}:{line.number}"}))
     unique, doubled = _unique(name, good)
-    kept, overdrawn = _balanced(unique) if name == "arr_ledger" else (unique, [])
-    return [row for _, row in kept], findings + doubled + overdrawn
+    summed = {"arr_ledger": _balanced, "time_log": _within_a_week}.get(name)
+    kept, beyond = summed(unique) if summed else (unique, [])
+    return [row for _, row in kept], findings + doubled + beyond
 
 
 def _row(columns: Sequence[Column], line: _Line) -> tuple[Row, list[Finding]]:
@@ -340,3 +342,18 @@ def _balanced(rows: Sequence[tuple[_Line, Row]]) -> tuple[list[tuple[_Line, Row]
         else:
             balance[key] = after
     return [pair for place, pair in enumerate(rows) if place not in bad], findings
+
+
+def _within_a_week(rows: Sequence[tuple[_Line, Row]]) -> tuple[list[tuple[_Line, Row]], list[Finding]]:
+    """Logged hours whose owner's week holds no more than it has; the row that goes beyond is left out."""
+    logged: dict[tuple[str, date], Decimal] = {}
+    findings, kept = [], []
+    for line, row in rows:
+        key = (row["owner_key"], row["week"])
+        after = logged.get(key, Decimal(0)) + row["hours"]
+        if after > HOURS_OF_A_WEEK:
+            findings.append(line.finding("SC-E091", f"{row['owner_key']} would have {after:g} hours in the week of {row['week']}", "hours"))
+        else:
+            logged[key] = after
+            kept.append((line, row))
+    return kept, findings

@@ -169,3 +169,11 @@ def test_records_are_named_by_a_key_of_their_own_too(org: Any) -> None:
     org.deal("D1", "demo 2026-05-04", "closed_won 2027-01-08")
     org.file("quotas", {"owner_key": "ann@maker.com", "period": "FY2027-Q1", "amount": 4000})
     assert org.measure("quota_attainment", subject="owner=R1").value == 0.25
+
+
+def test_a_week_has_168_hours() -> None:
+    week = {"owner_key": "R1", "week": "2027-01-04"}
+    inputs = from_rows({"time_log.csv": [week | {"category": "selling", "hours": 100}, week | {"category": "admin", "hours": 69},
+                                         week | {"category": "travel", "hours": 68}]})  # fmt: skip
+    assert [(f.code, f.line, f.message) for f in inputs.findings] == [("SC-E091", 2, "R1 would have 169 hours in the week of 2027-01-04")]
+    assert [row["category"] for row in inputs.rows("time_log") or ()] == ["selling", "travel"]
