@@ -45,6 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kpis show": ("connector.cli.kpis:show", "One KPI's definition and values."),
     "kpis compute": ("connector.cli.kpis:compute", "Compute the KPIs switched on, from the state or from a file."),
     "kpis leaderboard": ("connector.cli.kpis:leaderboard", "Reps by points of activity, with the warning of the source; off by default."),
+    "report": ("connector.cli.report:report", "The weekly review as one self-contained file, or its numbers as data."),
     "explain": ("connector.cli.explain:explain", "Where a deal's scorecard values come from."),
     "status": ("connector.cli.status:status", "Each connection: last pull and push, calls, what waits."),
     "dead-letters list": ("connector.cli.dead_letters:list_letters", "Records that did not get through, and why."),
