@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint unit golden pitfalls peers faults docs cassettes clean
+.PHONY: demo test lint unit golden pitfalls peers faults docs screenshot cassettes clean
 
 demo: $(READY)
 	$(BIN)/connector demo
@@ -34,6 +34,10 @@ faults: $(READY)
 
 docs: $(READY)
 	$(BIN)/python -m connector.cli.docs
+
+# The picture of the weekly review in README.md; needs Debian's chromium.
+screenshot: $(READY)
+	$(BIN)/python -m tests.report.screenshot
 
 cassettes: $(READY)
 	$(BIN)/python -m tests.crms.record

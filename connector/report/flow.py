@@ -139,7 +139,8 @@ def dwell(look: Look) -> Section:
 
 def _curve(look: Look, stage: str, curve: Curve, longest: int, shown: float) -> Chart:
     steps = [(0.0, 1.0), *zip(curve.times, curve.survival, strict=True)]
-    steps.append((float(max(longest, steps[-1][0])), steps[-1][1]))
+    if longest > steps[-1][0]:
+        steps.append((float(longest), steps[-1][1]))
     median = curve.median
     said = "not reached" if median is None else words.days(median)
     rows = tuple({"days": days, "share": share} for days, share in steps)

@@ -36,7 +36,7 @@ def coverage_mark(book: Book, value: float | None) -> tuple[Mark, str]:
         return "quiet", words.DASH
     if value >= limits.green:
         return "good", "green"
-    return ("bad", "below red") if value < limits.red else ("warn", "between red and green")
+    return ("bad", "below red") if value < limits.red else ("warn", "amber")
 
 
 def before(book: Book, variant: str, day: date, since: date) -> tuple[date, float] | None:
@@ -142,7 +142,7 @@ def coverage(look: Look) -> Section:
     book = look.book
     limits = book.settings.thresholds.weighted_coverage
     points = _months(look)
-    lead = f"What was expected, against the quota. Green from {limits.green:g}x, red below {limits.red:g}x."
+    lead = f"What was expected, against the quota. Green from {limits.green:g}x, red below {limits.red:g}x, amber between."
     missing = words.lacking(book, "weighted_pipeline_coverage")
     if not points:
         return Section("coverage", "Coverage over time", lead, missing=missing or "No month is known yet: every run keeps a snapshot.")
