@@ -68,6 +68,11 @@ class Measure:
     excluded: dict[str, int] = field(default_factory=dict)
     reason: Reason | None = None
 
+    @property
+    def records(self) -> int:
+        """``n``, and 0 where the KPI has none."""
+        return self.n or 0
+
     def as_dict(self) -> dict[str, object]:
         """The thirteen keys, in order, ready for JSON."""
         return {name: getattr(self, name) for name in self.__slots__}

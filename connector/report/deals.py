@@ -49,11 +49,11 @@ def win_rate(look: Look) -> Section:
 
 def _by_dimension(look: Look, title: str, found: Mapping[str, Measure]) -> Figure:
     rank = look.book.settings.thresholds.rank_n
-    ordered = sorted(found.items(), key=lambda kv: (kv[1].n < rank, -(words.figure(kv[1]) or 0) if kv[1].n >= rank else 0, kv[0]))
+    ordered = sorted(found.items(), key=lambda kv: (kv[1].records < rank, -(words.figure(kv[1]) or 0) if kv[1].records >= rank else 0, kv[0]))
     rows, drawn = [], list[dict[str, Value]]()
     for key, measure in ordered:
         value, name = words.figure(measure), words.label(key)
-        won = None if value is None else round(value * measure.n)
+        won = None if value is None else round(value * measure.records)
         rows.append((
             words.text(name), words.cell(look.book, measure), words.text(words.interval(measure.ci_low, measure.ci_high)),
             words.number(won), words.number(measure.n),
@@ -126,7 +126,7 @@ def health(look: Look) -> Section:
     chart = Chart("gaps", "Deals that lack a field", drawn, f"Bars, one per field: {sum(counted.values())} missing values in all.")
     score = words.cell(book, company)
     return Section(
-        "health", "Data health", f"{score.text} of the required fields of {words.plural(company.n, 'open deal')} of new business are filled.",
+        "health", "Data health", f"{score.text} of the required fields of {words.plural(company.records, 'open deal')} of new business are filled.",
         figures=(Figure((chart,), share),) if drawn else (), tables=(_owners(look), _lists(look)),
         notes=(
             "Which fields are required depends on the stage that a deal has reached (required_fields of kpis.yaml).",

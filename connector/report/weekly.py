@@ -123,11 +123,13 @@ def _context(look: Look, variant: str) -> list[Cell]:
         return lines + ([Cell(True, no_go, mark="bad")] if breach.value is True else [])
     if variant == "weighted_funnel":
         whole = look.measure("open_pipeline_value")
-        return [Cell(whole.n, f"of {words.money(words.figure(whole), look.currency)} open, {words.plural(whole.n, 'deal')} with an amount")]
+        return [
+            Cell(whole.records, f"of {words.money(words.figure(whole), look.currency)} open, {words.plural(whole.records, 'deal')} with an amount")
+        ]
     if variant == "expected_arr":
         measure = look.measure("expected_arr_by_quarter_end")
         left_out = sum(measure.excluded.values())
-        said = f"won and weighted, {words.plural(measure.n, 'deal')}" + (f"; {left_out:,} without ARR or chance left out" if left_out else "")
+        said = f"won and weighted, {words.plural(measure.records, 'deal')}" + (f"; {left_out:,} without ARR or chance left out" if left_out else "")
         return [Cell(measure.n, said)]
     stuck, value = (look.measure("deals_stuck_in_compliance_review", name) for name in ("stuck", "in_review_value"))
     late = words.figure(stuck) or 0
