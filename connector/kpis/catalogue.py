@@ -64,8 +64,12 @@ BY_QUESTION: Mapping[str, tuple[str, ...]] = {
         "logo_retention_rate", "nrr", "grr", "churn_by_segment", "lost_hospital_contracts", "renewal_rate", "expansion_revenue_share",
         "time_to_first_expansion", "consumable_pull_through_per_installed_base",
     ),
+    "health": (
+        "contract_to_go_live", "implementation_success_rate", "implementation_milestone_completion_rate", "product_adoption_score",
+        "support_ticket_volume_by_severity", "customer_sentiment_score", "expansion_trigger_events", "customer_health_tier", "reference_accounts",
+    ),
     "programme": (
-        "data_health_score", "weekly_three",
+        "data_health_score", "kpi_delta_vs_baseline", "weekly_three",
     ),
 }  # fmt: skip
 """Module of ``connector.kpis`` → the KPIs it declares, in the order of the catalogue."""

@@ -20,6 +20,7 @@ from connector.kpis import (
     coverage,
     engagement,
     forecast,
+    health,
     inputs,
     kol,
     lead_sources,
@@ -44,7 +45,7 @@ from connector.model.ladder import Ladder
 DEFINITION_VERSION = "1"
 QUESTIONS = (
     pipeline, coverage, forecast, results, buyers, lead_sources, speed, velocity, stage_times, prospecting, conversion, compliance, engagement, kol,
-    team, unit_economics, retention, programme,
+    team, unit_economics, retention, health, programme,
 )  # fmt: skip
 """The modules that declare KPIs, one per question, in the order of the catalogue."""
 PRESETS: Mapping[str, tuple[str, ...]] = {

@@ -29,6 +29,8 @@ class Row(NamedTuple):
     """What a KPI function yields. ``small``: whether a small n is marked (catalogue R15); ``small_n``: the number looked at for it where that
     is not n; ``interval``: Wilson 95 %.
 
+    ``unit``: where it is not that of the variant, for a KPI about other KPIs.
+
     ``evidence``: the records the number came from, see :mod:`connector.kpis.evidence`; required wherever n > 0.
     """
 
@@ -44,6 +46,7 @@ class Row(NamedTuple):
     reason: Reason | None = None
     evidence: pl.DataFrame | None = None
     small_n: int | None = None
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,7 @@ class Kpi:
             ci_low, ci_high = row.interval or (None, None)
             looked_at = row.n if row.small_n is None else row.small_n
             measure = Measure(
-                self.name, row.variant, row.subject, row.window, row.value, self.units[row.variant], row.n, row.small and looked_at < low,
+                self.name, row.variant, row.subject, row.window, row.value, row.unit or self.units[row.variant], row.n, row.small and looked_at < low,
                 ci_low, ci_high, row.pending or None, {k: v for k, v in (row.excluded or {}).items() if v}, row.reason,
             )  # fmt: skip
             yield measure if self.counted else replace(measure, n=None), row.evidence

@@ -13,7 +13,8 @@ import polars as pl
 
 from connector.kpis.input_tables import PLACE
 
-IDENTITIES = ("opportunity", "account", "owner", "contact", "activity", "lead", "ticket", "snapshot", "input")
+IDENTITIES = ("input", "snapshot", "ticket", "lead", "activity", "contact", "opportunity", "owner", "account")
+"""The kinds of record, the narrower first: a ticket has an account, not the other way round."""
 
 
 def of_deals(deals: pl.DataFrame, *columns: str | pl.Expr) -> pl.DataFrame:
@@ -58,15 +59,23 @@ def parted(rows: pl.DataFrame, *keys: str, show: Sequence[str] = ()) -> dict[tup
 def together(frames: Iterable[pl.DataFrame | None]) -> pl.DataFrame | None:
     """Evidence of a number made of several: all rows, the columns they have; None where there is none.
 
-    Frames whose identities differ keep theirs: the first identity column, in the order of the columns, that is filled names a row's record.
+    The first columns of the frames come first, the narrower kind of record before the wider: the first that is filled names a row's record.
     """
     given = [frame for frame in frames if frame is not None]
-    return pl.concat(given, how="diagonal_relaxed") if given else None
+    if not given:
+        return None
+    both = pl.concat(given, how="diagonal_relaxed")
+    heads = sorted({frame.columns[0] for frame in given}, key=IDENTITIES.index)
+    return both.select(*heads, *(name for name in both.columns if name not in heads))
 
 
 def identity(row: Mapping[str, Any]) -> tuple[str, str]:
-    """(kind of record, its id) of one row of evidence. Raises ValueError where no identity column is filled."""
-    for kind in row:
-        if kind in IDENTITIES and row[kind] is not None:
-            return kind, str(row[kind])
+    """(kind of record, its id) of one row of evidence: its first identity column that is filled. Raises ValueError where none is.
+
+    >>> identity({"input": None, "ticket": "T1", "account": "A1"})
+    ('ticket', 'T1')
+    """
+    for kind, value in row.items():
+        if kind in IDENTITIES and value is not None:
+            return kind, str(value)
     raise ValueError(f"no identity among {', '.join(row)}")

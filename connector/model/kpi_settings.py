@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Literal
 
 from pydantic import Field
@@ -154,7 +155,7 @@ class CacCategories(Strict):
 class Programme(Strict):
     """``leaderboard``: reps ranked by gamification_points, beside the warning that activity is no outcome."""
 
-    baseline_on: str | None = None
+    baseline_on: date | None = None
     leaderboard: bool = False
 
 
