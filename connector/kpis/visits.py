@@ -27,8 +27,8 @@ def visits(history: pl.DataFrame, ladder: Ladder, *, as_of: datetime, today: dat
     """One row per stay of a deal in a stage, closed stages included, in time order.
 
     Columns: opportunity, stage (null: unmapped), raw_stage, id, cls, kind, rank, number (1 …), entered_at, left_at, entered, left (null while
-    it runs), running, days (so far, for running ones). Rows of one instant keep the order of ``history``. Stages that the
-    ladder does not hold are unmapped.
+    it runs), running, days (so far, for running ones). Rows of one instant are in the order of their ids, those without one in the order of
+    ``history``. Stages that the ladder does not hold are unmapped.
     """
     known = list(ladder.rungs)
     rows = (
@@ -36,7 +36,7 @@ def visits(history: pl.DataFrame, ladder: Ladder, *, as_of: datetime, today: dat
         .with_row_index("place")
         .with_columns(stage=pl.when(pl.col("stage").is_in(known)).then(pl.col("stage")))
         .with_columns(identity=pl.coalesce("stage", pl.lit("?") + pl.col("raw_stage").fill_null("")))
-        .sort(DEAL, "entered_at", "place")
+        .sort(DEAL, "entered_at", "id", "place")
     )
     rows = _merge_equal(rows)
     after = pl.col("entered_at").shift(-1).over(DEAL)
