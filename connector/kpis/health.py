@@ -190,7 +190,7 @@ def _tickets(book: Book) -> pl.DataFrame:
 
 
 @kpi("support_ticket_volume_by_severity", number=96, grain="account × severity, company × severity", units="count", kind="leading",
-     write_back="A", source=f"sudden rises of critical tickets ({HEALTHCARE})", rests_on="none")  # fmt: skip
+     write_back="A", source=f"sudden rises of critical tickets ({HEALTHCARE})", rests_on="none", of_deals=False)  # fmt: skip
 def support_ticket_volume_by_severity(book: Book) -> Iterator[Row]:
     """Support tickets opened in T90D, by severity (mapped to critical, high, low), of the company and of each account. Bodies are never read.
 
@@ -341,7 +341,8 @@ def customer_health_tier(book: Book) -> Iterator[Row]:
 
 
 @kpi("reference_accounts", number=100, grain="company", units="count", kind="leading", write_back="K",
-     source=f"reference sites before clearance ({MEDTECH}); referenceable accounts (CRO vs VP of Sales)", rests_on="none")  # fmt: skip
+     source=f"reference sites before clearance ({MEDTECH}); referenceable accounts (CRO vs VP of Sales)", rests_on="none",
+     of_deals=False)  # fmt: skip
 def reference_accounts(book: Book) -> Iterator[Row]:
     """Accounts flagged as referenceable, as of; null while no account has the flag filled. *n*: accounts with the flag filled.
 

@@ -154,7 +154,8 @@ def _verdict(now: Measure, then: Mapping[str, Any], delta: float) -> Literal["up
 
 
 @kpi("kpi_delta_vs_baseline", number=102, grain="as the KPI", units={"": "ratio", "verdict": "label"}, kind="qualitative", write_back="K",
-     needs=("setting:programme.baseline_on",), source="30-60-90 day plans (medtech CRO KPIs, healthtech CRO KPIs)", rests_on="none")  # fmt: skip
+     needs=("setting:programme.baseline_on",), source="30-60-90 day plans (medtech CRO KPIs, healthtech CRO KPIs)",
+     rests_on="none", of_deals=False)  # fmt: skip
 def kpi_delta_vs_baseline(book: Book) -> Iterator[Row]:
     """Value now − the last own snapshot on or before ``programme.baseline_on``, in the unit of the KPI, for every company value with a snapshot.
 
