@@ -44,26 +44,43 @@ def list_kpis(connection: ConnectionOption = None) -> Answer:
     return Answer({"connection": name, "kpis": len(rows), "computable": able, "on": len(on)}, result, text)
 
 
+RECORDS = 20
+"""Records of a number that a person sees unless asked for all."""
+
+
 def show(
     kpi: Annotated[str, typer.Argument(metavar="KPI")],
     connection: ConnectionOption = None,
     as_of: AsOf = None,
+    evidence: Annotated[bool, typer.Option("--evidence", help="with the records and input lines each value came from")] = False,
+    subject: Annotated[str | None, typer.Option(help="only the rows of this subject, such as segment=hospital; with --evidence: company")] = None,
+    variant: Annotated[str | None, typer.Option(help="only this variant")] = None,
+    window: Annotated[str | None, typer.Option(help="only this window, such as T12M")] = None,
+    all: Annotated[bool, typer.Option("--all", help=f"every record, not only {RECORDS} of each value")] = False,
 ) -> Answer:
-    """One KPI: its definition with source and unit, and every value."""
-    from connector.kpis import compute
+    """One KPI: its definition with source and unit, and every value; with --evidence the records behind each."""
+    from connector.kpis import lineage
     from connector.kpis.definition import REGISTRY
 
     _known([kpi])
     with opened() as app:
         name = app.names(connection)[0]
         book = _book(app, name, instant(as_of, app))
-    measures = compute.compute(book, [kpi])
-    declared = REGISTRY[kpi]
-    result = {"kpi": kpi, "definition": declared.definition, "source": declared.source, "measures": [m.as_dict() for m in measures]}
-    text: list[str | Table] = [f"{kpi} · {name}, as of {book.as_of:%Y-%m-%d} · {count(len(measures), 'value')}", "", cleandoc(declared.definition)]
-    table = views.measures(measures, book.settings.calendar.currency, subjects=None)
-    text += [f"Source: {declared.source}. Needs: {', '.join(declared.needs) or 'deals only'}.", "", table]
-    return Answer({"kpi": kpi, "measures": len(measures)}, result, text)
+    wanted = "company" if evidence and subject is None else None if subject == "all" else subject
+    found = lineage.told(REGISTRY[kpi], book, subject=wanted, variant=variant, window=window)
+    if not found and (subject, variant, window) != (None, None, None):
+        raise UsageError(f"{kpi} has no such value", next_step=f"{command()} kpis show {kpi}")
+    declared, currency = REGISTRY[kpi], book.settings.calendar.currency
+    rows = [told.measure.as_dict() | ({"evidence": told.records} if evidence else {}) for told in found]
+    result = {"kpi": kpi, "definition": declared.definition, "source": declared.source, "measures": rows}
+    text: list[str | Table] = [f"{kpi} · {name}, as of {book.as_of:%Y-%m-%d} · {count(len(found), 'value')}", "", cleandoc(declared.definition)]
+    text += [f"Source: {declared.source}. Needs: {', '.join(declared.needs) or 'deals only'}.", ""]
+    if evidence:
+        for told in found:
+            text += [views.title(told.measure, currency), *views.evidence(told.records, limit=None if all else RECORDS), ""]
+    else:
+        text.append(views.measures([told.measure for told in found], currency, subjects=None))
+    return Answer({"kpi": kpi, "measures": len(found)}, result, text)
 
 
 def compute(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import Table, count
 
@@ -141,6 +143,41 @@ def measures(computed: Sequence[Measure], currency: str, *, title: str | None = 
     told = zip(shown, whose, ns, strict=True)
     rows = [(_name(m), *s, m.window, value(m), unit(m, currency), n, _interval(m), _notes(m)) for m, s, n in told]
     return Table(("KPI", *(("subject",) if subjects is None else ()), "window", ">value", "unit", ">n", "95 %", "notes"), rows, title)
+
+
+def title(measure: Measure, currency: str) -> str:
+    """A measure in one line: ``win_rate of company, T12M: 50.0 % (n=4, 15–85 %, low n)``."""
+    said = [f"n={measure.n:,}", _interval(measure), _notes(measure)]
+    told = " ".join(part for part in (value(measure), unit(measure, currency)) if part)
+    return f"{_name(measure)} of {measure.subject}, {measure.window}: {told} ({', '.join(part for part in said if part)})"
+
+
+def evidence(records: Sequence[Mapping[str, Any]], *, limit: int | None = None) -> list[str | Table]:
+    """The records a number came from as a table, the first ``limit`` of them, and how many more there are."""
+    if not records:
+        return ["  no record"]
+    heads, shown = list(records[0]), records[:limit]
+    numbers = [all(isinstance(row[name], (int, float, Decimal, NoneType)) and not isinstance(row[name], bool) for row in records) for name in heads]
+    table = Table(
+        [f">{name}" if right else name for name, right in zip(heads, numbers, strict=True)], [[cell(row[name]) for name in heads] for row in shown]
+    )
+    left = len(records) - len(shown)
+    return [table, *([f"{len(shown):,} of {count(len(records), 'record')} · {left:,} more: --all"] if left else [])]
+
+
+def cell(found: object) -> str:
+    """One value of a record: yes and no, numbers without an end of zeros, nothing for unknown.
+
+    >>> cell(Decimal("140000.0000000000")), cell(True), cell(["amount", "product"]), cell(None)
+    ('140,000', 'yes', 'amount, product', '')
+    """
+    if found is None:
+        return ""
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, list):
+        return ", ".join(map(str, found)) or "none"
+    return f"{found:,.10g}" if isinstance(found, float) else f"{found.normalize():,f}" if isinstance(found, Decimal) else str(found)
 
 
 def unit(measure: Measure, currency: str) -> str:

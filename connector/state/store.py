@@ -196,6 +196,18 @@ class Store:
         with self.database.read() as db:
             return set(db.scalars(select(target.c.id).where(*_live(target, connection))))
 
+    def fate(self, connection: str, id: str) -> str | None:
+        """What became of a record by its exact id: ``live``, ``deleted`` or ``merged into ID``; None where the state never saw it."""
+        with self.database.read() as db:
+            for target in CANONICAL.values():
+                if not {"id", "deleted"} <= set(target.c.keys()):
+                    continue
+                row = db.execute(select(target).where(target.c.connection == connection, target.c.id == id)).mappings().first()
+                if row is not None:
+                    merged = row.get("merged_into")
+                    return f"merged into {merged}" if merged else "deleted" if row["deleted"] else "live"
+        return None
+
     def counts(self, connection: str) -> dict[str, int]:
         """Canonical table → live rows."""
         with self.database.read() as db:

@@ -433,3 +433,8 @@ def test_forgetting_a_connection(store: Store) -> None:
     assert list(left) == ["leases"]
     assert store.counts("other")["opportunities"] == 1
     assert store.leases.take("other", "x", "me", heartbeat=None).fence > fence
+
+
+def test_what_became_of_a_record(store: Store) -> None:
+    save(store, Mapped((Account("a2"), Account("a3")), tombstones=(Tombstone("accounts", "a1", merged_into="a2"), Tombstone("accounts", "a3"))))
+    assert [store.fate("c", id) for id in ("a1", "a2", "a3", "a4")] == ["merged into a2", "live", "deleted", None]
