@@ -13,7 +13,7 @@ import polars as pl
 from connector.errors import InputError, MappingError
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import REGISTRY, Measure, Row, kpi
-from connector.kpis.evidence import of_deals, together
+from connector.kpis.evidence import of_deals, of_snapshots, together
 from connector.kpis.personas import personas
 from connector.kpis.shapes import deal, missing, quotient, slices
 from connector.kpis.windows import Window, parse
@@ -92,9 +92,8 @@ def data_health_score(book: Book) -> Iterator[Row]:
     for subject, part in slices(all_open.filter(pl.col("deal_type") == "new_business"), "owner"):
         below = int(part["required"].sum()) if asked else None
         yield quotient(subject, "asof", int(part["filled"].sum()), below, part.height, small=False, evidence=of_deals(part, *evidence))
-    for (id,), row in all_open.partition_by("id", as_dict=True, maintain_order=True).items():
-        filled, required = row.select("filled", "required").row(0)
-        told = of_deals(row, *evidence)
+    for told in of_deals(all_open, *evidence).iter_slices(1):
+        id, filled, required, _ = told.row(0)
         if required:
             yield Row(deal(id), "asof", filled / required, required, evidence=told)
         else:
@@ -186,9 +185,7 @@ def kpi_delta_vs_baseline(book: Book) -> Iterator[Row]:
 
 
 def _delta(subject: str, now: Measure, then: Mapping[str, Any], evidence: pl.DataFrame | None) -> Iterator[Row]:
-    id = " ".join(str(part) for part in (then["kpi"], then.get("variant"), then.get("window"), then["date"]) if part)
-    columns = {name: then.get(name) for name in ("value", "ci_low", "ci_high")}
-    both = together([pl.DataFrame({"snapshot": [id], "date": [then["date"]], **{k: [v] for k, v in columns.items()}}), evidence])
+    both = together([of_snapshots([then]), evidence])
     if not isinstance(now.value, (int, float)):
         yield Row(subject, "asof", None, now.n, reason=now.reason, evidence=both, unit=now.unit)
         yield Row(subject, "asof", None, now.n, "verdict", reason=now.reason, evidence=both)

@@ -78,7 +78,7 @@ def test_the_last_snapshot_on_or_before_the_day_is_the_baseline(org: Org) -> Non
     assert (delta.value, delta.unit, delta.n) == (1, "count", 2)
     assert found["verdict", "company,kpi=active_opportunity_count"].value == "up"
     rows = told(org, "kpi_delta_vs_baseline")["", "company,kpi=active_opportunity_count"]
-    assert identity(rows[0]) == ("snapshot", "active_opportunity_count 2026-12-30")
+    assert identity(rows[0]) == ("snapshot", "active_opportunity_count company 2026-12-30")
 
 
 def test_a_snapshot_after_today_is_not_read(org: Org) -> None:
