@@ -8,7 +8,7 @@ import polars as pl
 
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Row, kpi
-from connector.kpis.evidence import of_activities, of_deals
+from connector.kpis.evidence import of_activities, of_deals, together
 from connector.kpis.keys import contact_index, found
 from connector.kpis.people import once
 from connector.kpis.shapes import count, middle, missing, quotient, rate
@@ -109,7 +109,7 @@ def kol_contact_frequency(book: Book) -> Iterator[Row]:
         return
     told = of_activities(touches_of_late(book).filter(pl.col("contact").is_in(people["contact"].implode())), "contact", "opportunity")
     active, thirties = people.filter("active"), book.settings.kol_score.lookback_days / 30
-    yield count("company", "asof", told.height, variant="touches", n=people.height, evidence=told)
+    yield count("company", "asof", told.height, variant="touches", n=people.height, evidence=together([people, told]))
     yield quotient("company", "asof", told.height / thirties, active.height, active.height, small=False, evidence=active)
 
 

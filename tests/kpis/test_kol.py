@@ -24,7 +24,7 @@ def test_what_was_counted_is_shown(name: str, golden_book: Book) -> None:
     for measure, evidence in REGISTRY[name].evidenced(golden_book):
         assert evidence is not None
         assert evidence.columns[0] in IDENTITIES
-        heights = {"contact": 1, "company": 8 if measure.variant == "touches" else measure.n}
+        heights = {"contact": 1, "company": 3 + 8 if measure.variant == "touches" else measure.n}
         assert evidence.height == heights[measure.subject.partition("=")[0]]
 
 
