@@ -10,7 +10,7 @@ import polars as pl
 
 from connector.kpis.book import Book, derived
 from connector.kpis.definition import Kpi, Measure
-from connector.kpis.evidence import PLACE
+from connector.kpis.input_tables import PLACE
 from connector.kpis.keys import account_index, contact_index, key_index, owner_index
 
 Fields = dict[str, Any]

@@ -187,12 +187,12 @@ def kpi_delta_vs_baseline(book: Book) -> Iterator[Row]:
 def _delta(subject: str, now: Measure, then: Mapping[str, Any], evidence: pl.DataFrame | None) -> Iterator[Row]:
     both = together([of_snapshots([then]), evidence])
     if not isinstance(now.value, (int, float)):
-        yield Row(subject, "asof", None, now.n, reason=now.reason, evidence=both, unit=now.unit)
-        yield Row(subject, "asof", None, now.n, "verdict", reason=now.reason, evidence=both)
+        yield Row(subject, "asof", None, now.n or 0, reason=now.reason, evidence=both, unit=now.unit)
+        yield Row(subject, "asof", None, now.n or 0, "verdict", reason=now.reason, evidence=both)
         return
     delta = now.value - float(then["value"])
-    yield Row(subject, "asof", delta, now.n, evidence=both, unit=now.unit)
-    yield Row(subject, "asof", _verdict(now, then, delta), now.n, "verdict", evidence=both)
+    yield Row(subject, "asof", delta, now.n or 0, evidence=both, unit=now.unit)
+    yield Row(subject, "asof", _verdict(now, then, delta), now.n or 0, "verdict", evidence=both)
 
 
 WEEKLY = {
