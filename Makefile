@@ -21,7 +21,7 @@ unit: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 golden: $(READY)
-	$(BIN)/python -m pytest tests/kpis -q -k golden
+	$(BIN)/python -m tests.kpis.golden
 
 pitfalls: $(READY)
 	$(BIN)/python -m pytest tests/pitfalls -q -m pitfall
