@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property, wraps
-from typing import Any, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import polars as pl
 
@@ -23,6 +23,7 @@ from connector.model.kpi_settings import KpiSettings
 from connector.model.ladder import Ladder
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +61,7 @@ class Book:
     survivors: Mapping[str, str]
     dimensions: tuple[str, ...] = ()
     snapshots: tuple[Mapping[str, Any], ...] = ()
-    memo: dict[str, Any] = field(default_factory=dict, repr=False)
+    memo: dict[Hashable, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def build(
@@ -177,11 +178,11 @@ class Book:
 
     def closed(self, window: Window) -> pl.DataFrame:
         """CLOSED(w): new business won, lost or undecided with the close moment in the window."""
-        return self.new_business.filter((pl.col("cls") != "open") & window.covers("closed"))
+        return _closed(self, window)
 
     def won(self, window: Window) -> pl.DataFrame:
         """WON(w)."""
-        return self.closed(window).filter(pl.col("cls") == "won")
+        return _won(self, window)
 
     @cached_property
     def moves(self) -> pl.DataFrame:
@@ -213,17 +214,27 @@ class Book:
         return max(kinds, key=lambda kind: order.index(kind) if kind in order else 3)
 
 
-def derived(make: Callable[[Book], T]) -> Callable[[Book], T]:
-    """A value worked out of a book once, however many KPIs ask for it."""
+def derived(make: Callable[Concatenate[Book, P], T]) -> Callable[Concatenate[Book, P], T]:
+    """A value worked out of a book (and of what else names it, such as a window) once, however many KPIs ask for it."""
 
     @wraps(make)
-    def once(book: Book) -> T:
-        key = f"{make.__module__}.{make.__qualname__}"
+    def once(book: Book, /, *args: P.args, **named: P.kwargs) -> T:
+        key = (make.__module__, make.__qualname__, args, *sorted(named.items()))
         if key not in book.memo:
-            book.memo[key] = make(book)
+            book.memo[key] = make(book, *args, **named)
         return cast(T, book.memo[key])
 
     return once
+
+
+@derived
+def _closed(book: Book, window: Window) -> pl.DataFrame:
+    return book.new_business.filter((pl.col("cls") != "open") & window.covers("closed"))
+
+
+@derived
+def _won(book: Book, window: Window) -> pl.DataFrame:
+    return book.closed(window).filter(pl.col("cls") == "won")
 
 
 @dataclass(frozen=True)

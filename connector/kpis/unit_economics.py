@@ -54,6 +54,7 @@ def _won_before(book: Book) -> pl.DataFrame:
     return won.group_by("account").agg(first=pl.col("closed").min())
 
 
+@derived
 def new_customers(book: Book, window: Window) -> pl.DataFrame:
     """Won deals of the window whose account had won nothing before it, and had no ARR in the ledger on the day before it."""
     assert window.first is not None
