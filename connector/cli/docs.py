@@ -163,11 +163,9 @@ def _need(need: str) -> str:
     return {"": f"`inputs/{key}.csv`", "stage": f"stage `{key}`", "gate": f"gate `{key}`", "setting": f"`{key}` in kpis.yaml"}[kind]
 
 
-def _prose(docstring: str) -> str:
-    """A docstring as markdown: without its examples, one paragraph a line, single backticks, the explained variants as a list."""
-    kept = cleandoc(docstring.split(">>>", maxsplit=1)[0]).strip()
-    paragraphs = [" ".join(line.strip() for line in block.splitlines()) for block in kept.split("\n\n")]
-    return "\n\n".join(paragraph.replace("``", "`") for paragraph in paragraphs)
+def _prose(definition: str) -> str:
+    """A definition as markdown: one paragraph a line."""
+    return "\n\n".join(" ".join(line.strip() for line in block.splitlines()) for block in definition.split("\n\n"))
 
 
 def _first(docstring: str) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
-from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,7 +72,7 @@ def show(
     declared, currency = REGISTRY[kpi], book.settings.calendar.currency
     rows = [told.measure.as_dict() | ({"evidence": told.records} if evidence else {}) for told in found]
     result = {"kpi": kpi, "definition": declared.definition, "source": declared.source, "measures": rows}
-    text: list[str | Table] = [f"{kpi} · {name}, as of {book.as_of:%Y-%m-%d} · {count(len(found), 'value')}", "", cleandoc(declared.definition)]
+    text: list[str | Table] = [f"{kpi} · {name}, as of {book.as_of:%Y-%m-%d} · {count(len(found), 'value')}", "", declared.definition]
     text += [f"Source: {declared.source}. Needs: {', '.join(declared.needs) or 'deals only'}.", ""]
     if evidence:
         for told in found:

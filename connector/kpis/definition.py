@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from connector.kpis.catalogue import NAMES
@@ -103,8 +104,8 @@ class Kpi:
 
     @property
     def definition(self) -> str:
-        """The docstring of the function: the KPI in words."""
-        return (self.rows.__doc__ or "").strip()
+        """The KPI in words: the docstring of its function, without the example."""
+        return cleandoc((self.rows.__doc__ or "").split(">>>", maxsplit=1)[0]).replace("``", "`")
 
     @property
     def divisible(self) -> bool:
