@@ -12,6 +12,7 @@ import polars as pl
 
 from connector.clock import Calendar
 from connector.kpis import gates, people, windows
+from connector.kpis.asof import as_then
 from connector.kpis.inputs import Inputs
 from connector.kpis.money import Rates, converted
 from connector.kpis.pilots import linked
@@ -112,7 +113,8 @@ class Book:
             own("stage_history"), ladder, as_of=as_of, today=today, min_seconds=settings.history.min_visit_seconds, zone=calendar.time_zone
         )
         maker = _Deals(as_of, today, calendar, ladder, settings, money, people.resolve(raw["accounts"], survivors))
-        deals = linked(maker.deals(existing, stays, own("owner_history"), survivors), link, today)
+        then = as_then(existing, own("amount_history"), own("closes_on_history"), own("owner_history"), as_of)
+        deals = linked(maker.deals(then, stays, own("owner_history"), survivors), link, today)
         roles = people.roles(own("opportunity_contacts"), raw["contacts"])
         activities = people.activities(raw["activities"], deals, survivors, settings.ignore_created_by, as_of, today, calendar.time_zone)
         ignored = list(settings.ignore_created_by)
