@@ -36,7 +36,7 @@ from connector.kpis import (
     velocity,
 )
 from connector.kpis.book import Book
-from connector.kpis.definition import REGISTRY, Kpi, Measure
+from connector.kpis.definition import REGISTRY, Kpi, Measure, Unit
 from connector.kpis.parts import divided
 from connector.kpis.sections import SCHEMAS
 from connector.model.kpi_settings import KpiSettings, Selection
@@ -77,6 +77,11 @@ def known(names: Iterable[str]) -> list[Kpi]:
             raise MappingError(f"unknown KPI {name!r}" + (f"; did you mean {near}?" if near else ""), code="SC-E022", next_step="connector kpis list")
         found.append(REGISTRY[name])
     return found
+
+
+def units() -> dict[str, Mapping[str, Unit]]:
+    """KPI → variant → unit, of every declared KPI."""
+    return {kpi.name: kpi.units for kpi in REGISTRY.values()}
 
 
 def compute(book: Book, names: Sequence[str] | None = None) -> list[Measure]:

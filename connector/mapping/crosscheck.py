@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -22,6 +22,8 @@ _TYPES = {
     "money": ("money",), "number": ("number", "probability"), "date": ("date",), "datetime": ("instant", "date"),
     "text": ("text", "choice", "reference"), "boolean": ("boolean",),
 }  # fmt: skip
+NO_NUMBER = frozenset({"label", "list"})
+"""Units of KPIs that no limit can be set to."""
 _SCORECARD_NAME = {"salesforce": re.compile(r"KPI_[A-Za-z0-9_]*[A-Za-z0-9]__c"), "hubspot": re.compile(r"kpi_[a-z0-9_]+")}
 
 
@@ -89,6 +91,9 @@ def kpis(
     if kpi_names is not None:
         found += _members(document, "KPI", value.kpis.add, kpi_names, ("kpis", "add"))
         found += _members(document, "KPI", value.kpis.remove, kpi_names, ("kpis", "remove"))
+        for place, target in enumerate(value.targets):
+            if target.kpi not in kpi_names:
+                found.append(_unknown(document, "KPI", target.kpi, kpi_names, ("targets", place, "kpi")))
     for name, paths in value.inputs.items():
         if name not in names.INPUTS:
             found.append(_unknown(document, "input", name, names.INPUTS, ("inputs", name), key=True))
@@ -96,6 +101,25 @@ def kpis(
             if path.startswith("/") or ".." in path.split("/"):
                 found.append(document.finding("SC-E020", f"{path} is outside the mappings directory", ("inputs", name)))
     return found + (list(_kpi_keys(document, value, ladder)) if ladder else [])
+
+
+def targets(document: Document, value: KpiSettings, units: Mapping[str, Mapping[str, str]]) -> list[Finding]:
+    """Variants that their KPI does not have, and values that are no numbers. ``units``: KPI → variant → unit, of the declared KPIs."""
+    found = []
+    for place, target in enumerate(value.targets):
+        variants = units.get(target.kpi)
+        if variants is None:  # its name is checked by :func:`kpis`
+            continue
+        path: Path_ = ("targets", place, "variant")
+        if target.variant not in variants:
+            named = [name for name in variants if name]
+            said = f"unknown variant {target.variant} of {target.kpi}" if target.variant else f"{target.kpi} has a value only per variant"
+            step = f"one of {', '.join(named)}" if named else f"{target.kpi} has no variants: leave it out"
+            found.append(document.finding("SC-E022", said, path, near=names.nearest(target.variant, named), next=step))
+        elif variants[target.variant] in NO_NUMBER:
+            said = f"{target.kpi} is a {variants[target.variant]}, not a number: it has no target"
+            found.append(document.finding("SC-E022", said, ("targets", place, "kpi"), next="take a KPI or a variant that is a number"))
+    return found
 
 
 def _predicate(document: Document, value: Predicate, path: Path_, ladder: Ladder | None, dimensions: Collection[str]) -> Iterator[Finding]:

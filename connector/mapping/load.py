@@ -38,6 +38,7 @@ class MappingSet:
 
     ``by_connection``: connection → its mapping (without ``connections``: the file's own connection, or the CRM's kind).
     ``version``: twelve hex digits over the data of every file; comments do not change it. ``findings``: warnings only.
+    ``kpis_document``: where everything of kpis.yaml stands.
     """
 
     ladder: Ladder
@@ -46,6 +47,7 @@ class MappingSet:
     version: str
     findings: tuple[Finding, ...] = ()
     files: Mapping[str, str] = field(default_factory=dict)  # connection → file name as shown
+    kpis_document: Document = field(default_factory=lambda: Document(KPIS, {}))
 
 
 def load(mappings_dir: Path, connections: Mapping[str, str] | None = None, kpi_names: Collection[str] | None = None) -> MappingSet:
@@ -93,7 +95,7 @@ def load(mappings_dir: Path, connections: Mapping[str, str] | None = None, kpi_n
     version = hashlib.sha256(b"".join(document.digest() for document in documents)).hexdigest()[:12]
     return MappingSet(
         ladder[1], kpis[1], MappingProxyType({name: mapping for name, (_, mapping) in served.items()}), version, tuple(findings),
-        MappingProxyType({name: document.file for name, (document, _) in served.items()}),
+        MappingProxyType({name: document.file for name, (document, _) in served.items()}), kpis[0],
     )  # fmt: skip
 
 

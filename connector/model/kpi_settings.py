@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from connector.model.ladder import Strict
 
@@ -164,6 +165,103 @@ class Windows(Strict):
     durations: Literal["T12M"] = "T12M"
 
 
+SUBJECT = r"company|[a-z_]+=[^,=]+(,[a-z_]+=[^,=]+)*"
+WINDOW = r"asof|ALL|FQ|T\d+[DM]|FY\d{4}(-Q[1-4])?|\d{4}-\d{2}|\d{4}-W\d{2}"
+
+
+class NoGo(Strict):
+    """What is worse than a missed target: beyond this limit in so many consecutive months, the running one included."""
+
+    below: float | None = None
+    above: float | None = None
+    months: int = Field(default=1, ge=1, le=36)
+
+    @model_validator(mode="after")
+    def _one_side(self) -> NoGo:
+        if (self.below is None) == (self.above is None):
+            raise ValueError("no_go has either below or above")
+        return self
+
+    @property
+    def limit(self) -> float:
+        found = self.above if self.below is None else self.below
+        assert found is not None
+        return found
+
+
+class Target(Strict):
+    """What a KPI should be. ``at_least`` or ``at_most`` says which way is good; money in the reporting currency, ratios as 0–1.
+
+    ``subject``: as in the result (``company``, ``segment=hospital``); ``owner=*`` is every owner for itself. ``window``: ``asof``, ``T12M`` …,
+    ``FQ`` for the fiscal quarter that runs; without it the KPI's first. ``source``: who says so, in words.
+    """
+
+    kpi: str
+    variant: str = ""
+    subject: str = Field(default="company", json_schema_extra={"pattern": f"^({SUBJECT})$"})
+    window: str | None = Field(default=None, json_schema_extra={"pattern": f"^({WINDOW})$"})
+    at_least: float | None = None
+    at_most: float | None = None
+    no_go: NoGo | None = None
+    source: str | None = None
+
+    @field_validator("subject")
+    @classmethod
+    def _subject(cls, value: str) -> str:
+        if not re.fullmatch(SUBJECT, value):
+            raise ValueError(f'"{value}" is no subject; forms are company, segment=hospital, owner=*')
+        return value
+
+    @field_validator("window")
+    @classmethod
+    def _window(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(WINDOW, value):
+            raise ValueError(f'"{value}" is no window; forms are asof, ALL, T12M, T90D, FQ, FY2027, FY2027-Q1, 2027-01, 2027-W03')
+        return value
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Target:
+        if (self.at_least is None) == (self.at_most is None):
+            raise ValueError("a target has either at_least or at_most")
+        if self.no_go is not None:
+            if self.rising != (self.no_go.below is not None):
+                raise ValueError("a no_go of at_least has below, one of at_most has above")
+            if self.worse(self.limit, self.no_go.limit):
+                raise ValueError("the no_go limit is nearer than the target")
+        return self
+
+    @property
+    def rising(self) -> bool:
+        """Whether more is better."""
+        return self.at_least is not None
+
+    @property
+    def limit(self) -> float:
+        found = self.at_least if self.rising else self.at_most
+        assert found is not None
+        return found
+
+    def worse(self, value: float, limit: float) -> bool:
+        """Whether a value is on the bad side of a limit."""
+        return value < limit if self.rising else value > limit
+
+    @property
+    def key(self) -> str:
+        """What tells it from the others: all but its limits and its source."""
+        name = f"{self.kpi}.{self.variant}" if self.variant else self.kpi
+        return " ".join((name, self.subject, self.window or "-", "at_least" if self.rising else "at_most"))
+
+
+def _told_apart(targets: tuple[Target, ...]) -> tuple[Target, ...]:
+    keys = [target.key for target in targets]
+    for place, key in enumerate(keys):
+        if key in keys[:place]:
+            raise ValueError(
+                f"targets {keys.index(key) + 1} and {place + 1} say the same thing twice; two limits of one KPI are a target and its no_go"
+            )
+    return targets
+
+
 class KpiSettings(Strict):
     """The whole of mappings/kpis.yaml. ``inputs``: input name → path or paths relative to the mappings directory.
 
@@ -192,4 +290,5 @@ class KpiSettings(Strict):
     ignore_created_by: tuple[str, ...] = ()
     pilot_link: tuple[Literal["account", "product"], ...] = ()
     programme: Programme = Programme()
+    targets: Annotated[tuple[Target, ...], AfterValidator(_told_apart)] = ()
     inputs: dict[str, str | tuple[str, ...]] = Field(default_factory=dict)
