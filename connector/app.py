@@ -207,8 +207,16 @@ class App:
         return StoredTokens(self.store.database, self.clock, name, initial=initial, keys=keys)
 
     def mapping_findings(self) -> Sequence[Finding]:
-        """Warnings of valid mapping files and of inputs."""
-        return [*self.mappings.findings, *self.definitions.inputs.findings]
+        """Warnings of valid mapping files and of inputs; targets that no KPI can be held to."""
+        return [*self.mappings.findings, *self.definitions.inputs.findings, *self._target_findings()]
+
+    def _target_findings(self) -> Sequence[Finding]:
+        if not self.mappings.kpis.targets:
+            return []
+        from connector.kpis import compute
+        from connector.mapping import crosscheck
+
+        return crosscheck.targets(self.mappings.kpis_document, self.mappings.kpis, compute.units())
 
     def close(self) -> None:
         self._open.close()

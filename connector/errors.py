@@ -148,6 +148,12 @@ class Transient(ConnectorError):
         self.wait = wait
 
 
+class Undelivered(ConnectorError):
+    """An alert did not reach its channel; the run goes on, and the next one tries again."""
+
+    default_code = "SC-W099"
+
+
 class TooLarge(ConnectorError):
     """The request is too big for the CRM: halve the chunk or window and ask again."""
 
@@ -260,6 +266,7 @@ CODES: dict[str, Code] = {
     "SC-W095": Code("unknown column in an input file", "remove or rename the column"),
     "SC-W096": Code("a gap in an input: a month of spend, a quarter of quota, a currency without a rate", "add the rows it names"),
     "SC-W098": Code("the ledger's new ARR differs from that of the deals won", "complete arr_ledger.csv, or the ARR of the deals"),
+    "SC-W099": Code("an alert could not be delivered", "correct [alerts] in connector.toml, or mend the channel; the next run tries again"),
     "SC-E100": Code("the push is blocked", "see the findings"),
     "SC-E101": Code("an update names a field outside the provisioned manifest", "none: this is never allowed"),
     "SC-E102": Code("too many records would change", "look at the plan, then connector apply PLAN --allow-large"),

@@ -10,14 +10,14 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from connector import sync
+from connector import keeping, sync
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import OrgInfo
 from connector.errors import Blocked, ConnectorError, Finding, worst
 from connector.forecast import Forecast, forecast
-from connector.kpis import compute
 from connector.kpis.book import Book
+from connector.model.standing import Standing
 from connector.schedule import in_quiet_hours
 from connector.scorecard import guards
 from connector.scorecard import plan as planning
@@ -49,7 +49,10 @@ class Made:
 
 @dataclass
 class RunReport:
-    """What one run over the project did. ``costs``: connection → calls of its pull, sign-in and all, beside its forecast."""
+    """What one run over the project did. ``costs``: connection → calls of its pull, sign-in and all, beside its forecast.
+
+    ``missed``: connection → targets missed, the worst first; ``findings``: what did not go well beside the work itself.
+    """
 
     pulls: list[PullReport] = field(default_factory=list)
     forecasts: list[Forecast] = field(default_factory=list)
@@ -57,6 +60,8 @@ class RunReport:
     made: Made | None = None
     pushes: list[PushReport] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+    missed: dict[str, list[Standing]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
     @property
     def exit_code(self) -> int:
@@ -228,19 +233,47 @@ def sync_all(
         push(app, made.plan, names=free, trigger=trigger, report=told, stopped=stopped, done=done)
     if not made.plan.updates:
         app.store.plans.set_status(made.plan.id, "applied")
-    remember(app, known)
+    if as_of is None:
+        _keep(app, done, known)
     return done
+
+
+def pull_all(
+    app: App,
+    names: Sequence[str],
+    *,
+    full: bool = False,
+    stream: str | None = None,
+    trigger: str = "cli",
+    report: Report | None = None,
+    stopped: Stopped = lambda: False,
+) -> RunReport:
+    """Pull, and keep the day's measures. Where nothing came and the day is kept already nothing is computed: they are what they were,
+    and what has changed in kpis.yaml shows with the next push, or the next day."""
+    done = pull(app, names, full=full, stream=stream, trigger=trigger, report=report, stopped=stopped)
+    if stopped():
+        return done
+    day = app.definitions.calendar.day
+    fresh = [p for p in done.pulls if _brought(p) or not app.store.measures.taken(p.connection, day(p.info.now))]
+    _keep(app, done, books(app, RunReport(pulls=fresh)))
+    return done
+
+
+def _brought(pulled: PullReport) -> bool:
+    """Whether anything came; owners always do, some CRMs list them every time."""
+    return any(s.records or s.deleted for s in pulled.streams if s.stream != "owners")
+
+
+def _keep(app: App, done: RunReport, known: Mapping[str, Book]) -> None:
+    """Measures and missed targets of what was read whole, and whoever is to be told. A stream that failed would make a drop of what is none."""
+    whole = {p.connection for p in done.pulls if not (p.failures or p.interrupted)}
+    keeping.remember(app, {name: book for name, book in known.items() if name in whole})
+    done.missed = {p.connection: app.store.alerts.standing(p.connection) for p in done.pulls}
+    done.findings += keeping.tell(app, [p.connection for p in done.pulls])
 
 
 def _blocks(trips: Sequence[Finding]) -> bool:
     return any(t.code in guards.BLOCKING for t in trips)
-
-
-def remember(app: App, known: Mapping[str, Book]) -> None:
-    """Keep the company measures of each book as snapshots of its day."""
-    for name, book in known.items():
-        measures = [m.as_dict() for m in compute.compute(book) if m.subject == "company"]
-        app.store.measures.save(name, book.today, measures)
 
 
 def load_plan(app: App, path: Path) -> Plan:

@@ -23,7 +23,10 @@ from connector.errors import Finding, SettingsError, located
 FILE = "connector.toml"
 SECRET_KEYS = ("client_secret", "private_key", "token", "refresh_token", "password")
 KEY_VARIABLE = "CONNECTOR_SECRETS_KEY"
-SPAN, SECONDS = re.compile(r"(\d{1,6})([smh])"), {"s": 1, "m": 60, "h": 3600}
+SPAN, SECONDS = re.compile(r"(\d{1,6})([smh])"), {"s": 1, "m": 60, "h": 3600, "d": 86400}
+LONG_SPAN = re.compile(r"(\d{1,6})([smhd])")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
 
 
@@ -127,6 +130,90 @@ class Privacy(Section):
     deal_names: Literal["show", "omit"] = "show"
 
 
+def _span(value: object) -> timedelta:
+    match = LONG_SPAN.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"{value!r} is not a time like 90s, 15m, 2h or 7d")
+    return timedelta(seconds=int(match[1]) * SECONDS[match[2]])
+
+
+class Webhook(Section):
+    """Where alerts are posted as JSON: https, or loopback. Many services hide a secret in the address: then give it as
+    ``CONNECTOR_ALERTS__WEBHOOK__URL``. ``values``: whether KPI values go along, or only which target of whom is missed."""
+
+    url: str
+    values: Literal["omit", "show"] = "omit"
+
+    @field_validator("url")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme == "http" and not loopback(value):
+            raise ValueError("plain http is refused except for loopback")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("the webhook's url is no address like https://hooks.example.com/…")
+        if parts.username or parts.password:
+            raise ValueError("a user or password in the webhook's url is refused")
+        return value
+
+
+class Smtp(Section):
+    """The mail server that alerts go through. The password comes from ``CONNECTOR_ALERTS__SMTP__PASSWORD`` (or ``…_FILE``).
+
+    ``security``: ``starttls`` (587), ``tls`` from the first byte (465), or ``none``, on loopback only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    host: str
+    port: int | None = Field(default=None, ge=1, le=65535)
+    security: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    sender: str = Field(alias="from")
+    to: tuple[str, ...] = Field(min_length=1)
+
+    @field_validator("sender", "to")
+    @classmethod
+    def _addresses(cls, value: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        for address in (value,) if isinstance(value, str) else value:
+            if not ADDRESS.fullmatch(address):
+                raise ValueError(f"{address!r} is no mail address like revops@example.com")
+        return value
+
+    @model_validator(mode="after")
+    def _plain_on_loopback(self) -> Smtp:
+        if self.security == "none" and self.host not in LOOPBACK:
+            raise ValueError('security = "none" is allowed on loopback only')
+        return self
+
+    @property
+    def at(self) -> tuple[str, int]:
+        """Host and port."""
+        return self.host, self.port or {"starttls": 587, "tls": 465, "none": 25}[self.security]
+
+
+class Alerts(Section):
+    """Who is told that a target of kpis.yaml is missed. Only changes are sent; what stands is told again after ``repeat_after`` ("never": not).
+
+    ``min_interval``: within it the same target is told of once, unless it becomes a no-go; for values that go to and fro.
+    """
+
+    webhook: Webhook | None = None
+    smtp: Smtp | None = None
+    repeat_after: timedelta | None = timedelta(days=7)
+    min_interval: timedelta = timedelta(0)
+
+    @field_validator("repeat_after", mode="before")
+    @classmethod
+    def _never(cls, value: object) -> timedelta | None:
+        return None if value == "never" else value if isinstance(value, timedelta) else _span(value)
+
+    @field_validator("min_interval", mode="before")
+    @classmethod
+    def _time(cls, value: object) -> timedelta:
+        return value if isinstance(value, timedelta) else _span(value)
+
+
 class Settings(Section):
     """The whole of connector.toml."""
 
@@ -134,6 +221,7 @@ class Settings(Section):
     connections: dict[str, Connection] = Field(default_factory=dict)
     schedules: dict[str, Schedule] = Field(default_factory=dict)
     guards: Guards = Guards()
+    alerts: Alerts = Alerts()
     privacy: Privacy = Privacy()
 
 
@@ -172,6 +260,20 @@ class Resolved:
         """The same, None where it is set nowhere."""
         return _from_environment(self.environment, _variable("connections", connection, key))
 
+    def smtp_password(self) -> str | None:
+        """The password of ``alerts.smtp.user``, from the environment or a file it names; None where there is no user.
+
+        Raises SettingsError naming every place looked in.
+        """
+        smtp = self.settings.alerts.smtp
+        if smtp is None or smtp.user is None:
+            return None
+        variable = _variable("alerts", "smtp", "password")
+        value = _from_environment(self.environment, variable)
+        if value is None:
+            raise _missing("alerts.smtp.password", variable)
+        return value
+
     def secrets_keys(self) -> tuple[str, ...]:
         """The keys that encrypt what the state keeps secret, newest first; several are separated by commas or lines.
 
@@ -195,7 +297,7 @@ def _missing(what: str, variable: str) -> SettingsError:
 
 def loopback(url: str) -> bool:
     """True for http(s) addresses of this machine only."""
-    return (urlsplit(url).hostname or "") in ("localhost", "127.0.0.1", "::1")
+    return (urlsplit(url).hostname or "") in LOOPBACK
 
 
 def load(root: Path, *, environment: Mapping[str, str] | None = None, env_file: Path | None = None) -> Resolved:
@@ -318,8 +420,8 @@ def _placed(finding: Finding, text: str, key: str) -> Finding:
 
 
 def _known(keys: tuple[str, ...]) -> str | None:
-    owners: list[type[BaseModel]] = [Settings, Project, Connection, ConnectionLimits, Schedule, Guards, Privacy]
-    names = sorted({name for owner in owners for name in owner.model_fields})
+    owners: list[type[BaseModel]] = [Settings, Project, Connection, ConnectionLimits, Schedule, Guards, Alerts, Webhook, Smtp, Privacy]
+    names = sorted({field.alias or name for owner in owners for name, field in owner.model_fields.items()})
     best = process.extractOne(keys[-1], names, scorer=fuzz.WRatio, score_cutoff=75)
     return f"{best[0]} ({best[1]:.0f} %)" if best else None
 

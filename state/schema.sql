@@ -36,6 +36,16 @@ CREATE TABLE alembic_version (
     version_num VARCHAR(32) NOT NULL,
     CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
+CREATE TABLE alerts_told (
+    channel VARCHAR NOT NULL,
+    connection VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    over BOOLEAN NOT NULL,
+    at DATETIME NOT NULL,
+    content JSON NOT NULL,
+    PRIMARY KEY (channel, connection, target, subject)
+);
 CREATE TABLE bookmarks (
     connection VARCHAR NOT NULL,
     stream VARCHAR NOT NULL,
@@ -43,6 +53,14 @@ CREATE TABLE bookmarks (
     fingerprint VARCHAR,
     updated_at DATETIME NOT NULL,
     PRIMARY KEY (connection, stream)
+);
+CREATE TABLE breaches (
+    connection VARCHAR NOT NULL,
+    target VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    place INTEGER NOT NULL,
+    content JSON NOT NULL,
+    PRIMARY KEY (connection, target, subject)
 );
 CREATE TABLE calls (
     connection VARCHAR NOT NULL,

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kpis list": ("connector.cli.kpis:list_kpis", "Every KPI, and whether it can be computed here."),
     "kpis show": ("connector.cli.kpis:show", "One KPI's definition and values."),
     "kpis compute": ("connector.cli.kpis:compute", "Compute the KPIs switched on, from the state or from a file."),
+    "kpis baseline": ("connector.cli.kpis:baseline", "Each KPI at the programme's baseline, day 30, 60, 90 and now."),
     "kpis leaderboard": ("connector.cli.kpis:leaderboard", "Reps by points of activity, with the warning of the source; off by default."),
     "report": ("connector.cli.report:report", "The weekly review as one self-contained file, or its numbers as data."),
     "explain": ("connector.cli.explain:explain", "Where a deal's scorecard values come from."),

@@ -1,4 +1,4 @@
-"""connector kpis list | show | compute | leaderboard."""
+"""connector kpis list | show | compute | baseline | leaderboard."""
 
 from __future__ import annotations
 
@@ -111,6 +111,27 @@ def compute(
     for n, found in computed.items():
         text += ["", asked.table(found, f"{n}, as of {known[n].as_of:%Y-%m-%d}", known[n])]
     return Answer({"measures": sum(map(len, computed.values())), "connections": len(computed)}, result, text, findings)
+
+
+def baseline(connection: ConnectionOption = None) -> Answer:
+    """What each KPI said at the programme's baseline, 30, 60 and 90 days after it, and says now; up, down or no visible change."""
+    from connector.kpis import baseline as programme
+    from connector.kpis import compute as engine
+
+    with opened() as app:
+        books_ = books(app, app.names(connection), None)
+        start = app.definitions.kpis.programme.baseline_on
+    if start is None:
+        raise InputError("no baseline is set", code="SC-W092", next_step="set programme.baseline_on in mappings/kpis.yaml: 2026-12-01")
+    found = {name: programme.progress(book, engine.compute(book, programme.names(book))) for name, book in books_.items()}
+    rows = [{"connection": name, **row} for name, lines in found.items() for row in programme.document(lines)]
+    seen = [line.later[-1].verdict for lines in found.values() for line in lines]
+    changed = f"{count(seen.count('up'), 'value')} up, {seen.count('down')} down, {seen.count('no_visible_change')} without a visible change"
+    text: list[str | Table] = [f"since {start}: {changed}" if rows else f"no snapshot on or before {start}: there is nothing to compare with"]
+    for name, lines in found.items():
+        if lines:
+            text += ["", views.progress(lines, f"{name}, as of {books_[name].as_of:%Y-%m-%d}")]
+    return Answer({"baseline_on": start, "values": len(rows)}, rows, text)
 
 
 def leaderboard(connection: ConnectionOption = None, as_of: AsOf = None) -> Answer:

@@ -53,7 +53,7 @@ def _jobs(app: App, name: str, stop: threading.Event, console: Console, codes: l
 
     def pull() -> None:
         with turn:
-            done = runs.pull(app, [name], trigger="schedule", stopped=stop.is_set)
+            done = runs.pull_all(app, [name], trigger="schedule", stopped=stop.is_set)
         codes.append(_said(console, f"{name} pull", done))
 
     def push() -> None:
@@ -85,4 +85,6 @@ def _said(console: Console, what: str, done: RunReport) -> int:
     console.say(f"{what}: {verdict(done)}")
     for failure in done.failures:
         console.say(f"{what}: {failure.error.code} {failure.error.message}")
+    for finding in done.findings:
+        console.say(f"{what}: {finding.code} {finding.message}")
     return done.exit_code

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from connector.app import App
+    from connector.model.standing import Standing
     from connector.state.census import Reconciled
     from connector.state.runs import Run
 
@@ -43,7 +44,7 @@ class State:
 
 
 def status() -> Answer:
-    """Each connection: how it is, its last pull and push, what the last pull cost per stream, what waits for a person."""
+    """Each connection: how it is, its last pull and push, targets it misses, what the last pull cost per stream, what waits for a person."""
     with opened() as app:
         states = {name: _state(app, name) for name in app.names()}
         letters = app.store.dead_letters.find()
@@ -51,6 +52,7 @@ def status() -> Answer:
         now = app.clock.now()
         findings = [finding for name in states for finding in app.store.census.kept(name)]
         compared = {name: app.store.census.compared(name) for name in states}
+        missed = {name: app.store.alerts.standing(name) for name in states}
     rows = [
         (n, s.word, _run("pull", s.last_pull, now), _run("push", s.last_push, now), f"{s.calls_today:,} of {s.daily_calls:,} ({s.budget_share:.0%})")
         for n, s in states.items()
@@ -61,6 +63,8 @@ def status() -> Answer:
     lines += [f"{name} is latched: {s.latched} → connector connections check {name}" for name, s in states.items() if s.latched]
     lines += [f"{name}: {cost}" for name, s in states.items() if (cost := _cost(s.last_pull))]
     lines += [f"{name}: {said}" for name, found in compared.items() if (said := _compared(list(found.values())))]
+    if any(missed.values()):
+        lines += ["", *(f"{name}: {_missed(standing)}" for name, found in missed.items() for standing in found)]
     streams = _streams(states)
     if streams.rows:
         lines += ["", streams]
@@ -68,8 +72,16 @@ def status() -> Answer:
         lines += ["", f"dead letters: {len(letters)} → connector dead-letters list"]
     if waiting:
         lines += ["", f"plans awaiting approval: {', '.join(p.id for p in waiting)} → connector plans show {waiting[0].id}"]
-    result = {name: asdict(state) for name, state in states.items()}
-    return Answer({"connections": len(states), "dead_letters": len(letters), "plans_awaiting": len(waiting)}, result, lines, findings)
+    result = {name: asdict(state) | {"targets_missed": [s.as_dict() for s in missed[name]]} for name, state in states.items()}
+    summary: dict[str, object] = {
+        "connections": len(states), "dead_letters": len(letters), "plans_awaiting": len(waiting), "targets_missed": sum(map(len, missed.values())),
+    }  # fmt: skip
+    return Answer(summary, result, lines, findings)
+
+
+def _missed(standing: Standing) -> str:
+    """One missed target, and the day it was last judged on."""
+    return f"{'NO-GO' if standing.no_go else 'target missed'}: {standing.words} (as of {standing.on})"
 
 
 def _compared(found: Sequence[Reconciled]) -> str:

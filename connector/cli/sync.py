@@ -39,7 +39,7 @@ def sync(
             _known_stream(app, names, stream)
         stopped = signals.stop.is_set
         if pull_only or stream:
-            done = runs.pull(app, names, full=full, stream=stream, report=report, stopped=stopped)
+            done = runs.pull_all(app, names, full=full, stream=stream, report=report, stopped=stopped)
         else:
             at = instant(as_of, app)
             done = runs.sync_all(app, names, full=full, as_of=at, only=id or (), dry_run=dry_run, report=report, stopped=stopped)
@@ -67,7 +67,9 @@ def answer(done: RunReport, *, show_names: bool = True, signal: int = 0) -> Answ
         text += ["", *views.plan(done.made.plan, names=show_names)]
     if done.made and done.made.plan.updates and done.pushes:
         text += ["", *views.pushed(done.pushes)]
-    findings = [f for p in done.pulls for f in p.findings] + [f.error.finding() for f in done.failures]
+    if missed := views.missed(done.missed):
+        text += ["", missed]
+    findings = [*(f for p in done.pulls for f in p.findings), *done.findings, *(f.error.finding() for f in done.failures)]
     return Answer(summary(done), result(done), text, findings, signal or done.exit_code)
 
 
@@ -121,6 +123,7 @@ def summary(done: RunReport) -> dict[str, object]:
         "dead_letters": sum(s.dead_letters for p in done.pulls for s in p.streams),
         "written": sum(p.counts["written"] for p in done.pushes),
         "not_written": sum(len(p.outcomes) - p.counts["written"] for p in done.pushes),
+        "targets_missed": sum(map(len, done.missed.values())),
         "waiting": [p.connection for p in done.pushes if p.trips],
         "failed": [f.connection for f in done.failures],
         **counts,
@@ -156,6 +159,7 @@ def result(done: RunReport) -> dict[str, object]:
             }
             for p in done.pulls
         ],
+        "targets_missed": {name: [standing.as_dict() for standing in found] for name, found in done.missed.items()},
         "plan": None if done.made is None else {"plan": str(done.made.path), "id": done.made.plan.id, "sha256": done.made.sha256},
         "pushes": [
             {

@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from connector.cli.output import Table, count
 
 if TYPE_CHECKING:
+    from connector.kpis.baseline import Progress
     from connector.kpis.definition import Measure
+    from connector.kpis.series import Point
+    from connector.model.standing import Standing
     from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate
     from connector.sync import PullReport, PushReport
 
@@ -135,6 +138,15 @@ def pushed(reports: Sequence[PushReport]) -> list[str | Table]:
     return lines
 
 
+def missed(found: Mapping[str, Sequence[Standing]]) -> str:
+    """One line: how many targets are missed where; nothing where all are met."""
+    parts = []
+    for name, standing in found.items():
+        no_gos = sum(s.no_go for s in standing)
+        parts += [f"{count(len(standing), 'target')} missed in {name}" + (f" ({no_gos} no-go)" if no_gos else "")] if standing else []
+    return f"{', '.join(parts)} → connector status" if parts else ""
+
+
 def measures(computed: Sequence[Measure], currency: str, *, title: str | None = None, subjects: str | None = "company") -> Table:
     """KPI values with unit, n, interval and the reason where there is none. ``subjects`` None: all, and a column says which."""
     shown = [m for m in computed if subjects is None or m.subject == subjects]
@@ -143,6 +155,30 @@ def measures(computed: Sequence[Measure], currency: str, *, title: str | None = 
     told = zip(shown, whose, ns, strict=True)
     rows = [(_name(m), *s, m.window, value(m), unit(m, currency), n, _interval(m), _notes(m)) for m, s, n in told]
     return Table(("KPI", *(("subject",) if subjects is None else ()), "window", ">value", "unit", ">n", "95 %", "notes"), rows, title)
+
+
+def progress(rows: Sequence[Progress], title: str) -> Table:
+    """Values of the programme's days beside each other, each with its verdict against the baseline."""
+    from connector.kpis.targets import shown
+
+    def cell(row: Progress, point: Point | None, verdict: str | None) -> str:
+        if point is None:
+            return ""
+        said = "–" if point.value is None else shown(point.value, row.unit)
+        return f"{said} {MARKS[verdict]}" if verdict else said
+
+    heads = ("KPI", "window", ">baseline", "on", *(f">day {then.day}" if then.day else ">now" for then in rows[0].later))
+    lines = [
+        (
+            f"{row.key.kpi}.{row.key.variant}" if row.key.variant else row.key.kpi, row.key.window, cell(row, row.baseline, None), row.baseline.on,
+            *(cell(row, then.point, then.verdict) for then in row.later),
+        )
+        for row in rows
+    ]  # fmt: skip
+    return Table(heads, lines, title)
+
+
+MARKS = {"up": "up", "down": "down", "no_visible_change": "="}
 
 
 def title(measure: Measure, currency: str) -> str:

@@ -1,4 +1,4 @@
-"""The one retry policy. Nothing else in the connector tries anything twice."""
+"""The one retry policy towards CRMs. Beside it only alerts are tried twice, by a small one of their own."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from sqlalchemy import Table, delete, func, select
 from connector.errors import StateError
 from connector.model.records import DeadLetter, Mapped
 from connector.state import census, dead_letters, pages, schema
+from connector.state.alerts import AlertBook
 from connector.state.calls import CallBook
 from connector.state.census import Census
 from connector.state.connections import ConnectionBook
@@ -60,6 +61,7 @@ class Store:
         self.schemas = SnapshotBook(database)
         self.rates = RateBook(database)
         self.calls = CallBook(database, clock)
+        self.alerts = AlertBook(database)
 
     @classmethod
     def open(cls, path_or_url: str | Path, clock: Now, *, migrate: bool = True) -> Store:

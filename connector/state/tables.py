@@ -491,6 +491,30 @@ class Snapshots(SQLModel, table=True):
     n: int | None = None
 
 
+class Breaches(SQLModel, table=True):
+    """Targets that are missed now, as the last book said. ``place``: 0 is the worst."""
+
+    __tablename__ = "breaches"
+    connection: str = _key()
+    target: str = _key()
+    subject: str = _key()
+    place: int
+    content: dict[str, Any] = Field(sa_type=JSON)
+
+
+class AlertsTold(SQLModel, table=True):
+    """What a channel of alerts was last told of a missed target; ``over``: that it is missed no longer."""
+
+    __tablename__ = "alerts_told"
+    channel: str = _key()
+    connection: str = _key()
+    target: str = _key()
+    subject: str = _key()
+    over: bool
+    at: datetime
+    content: dict[str, Any] = Field(sa_type=JSON)
+
+
 class StagesSeen(SQLModel, table=True):
     """Stages that the CRM has offered, with the days between which it did."""
 

@@ -11,12 +11,14 @@ import textwrap
 import threading
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from connector.clock import FixedClock
 from connector.errors import LeaseHeld, StateError
 from connector.model.records import DeadLetter, Mapped, Opportunity, Tombstone
+from connector.model.standing import Standing
 from connector.state.connections import SeenStage
 from connector.state.ledger import Image, Outcome
 from connector.state.runs import StreamCounts
@@ -357,3 +359,79 @@ def test_a_lease_of_a_dead_process_is_free_at_once(store: Store) -> None:
     assert second.fence > first.fence
     with pytest.raises(LeaseHeld):
         store.leases.take("c", "deals", owner="elsewhere:1", heartbeat=None)
+
+
+def snapshots_of(store: Store, connection: str = "c") -> list[date]:
+    return [row["date"] for row in store.measures.read(connection)]
+
+
+def days(first: date, count: int) -> list[date]:
+    return [first + timedelta(days=number) for number in range(count)]
+
+
+def test_snapshots_are_daily_for_a_hundred_days_then_the_first_and_the_last_of_a_month(store: Store) -> None:
+    every = days(date(2026, 11, 10), 113)  # to 2 March 2027
+    for day in every:
+        store.measures.save("c", day, [{"kpi": "coverage", "subject": "company", "value": 1}])
+    today = date(2027, 3, 2)
+    assert today - timedelta(days=100) == date(2026, 11, 22)
+    assert store.measures.prune("c", today) == 11  # 10 and 30 November are its first and last; of the old ones the 11th to the 21st go
+    assert snapshots_of(store) == [date(2026, 11, 10), *days(date(2026, 11, 22), 101)]
+    assert store.measures.prune("c", today) == 0
+    later = date(2027, 6, 1)
+    store.measures.prune("c", later)
+    assert snapshots_of(store)[:8] == [
+        date(2026, 11, 10), date(2026, 11, 30), date(2026, 12, 1), date(2026, 12, 31), date(2027, 1, 1), date(2027, 1, 31),
+        date(2027, 2, 1), date(2027, 2, 21),
+    ]  # fmt: skip
+
+
+def test_pruning_keeps_what_the_baseline_goes_by_and_looks_at_each_measure_alone(store: Store) -> None:
+    for day in (5, 12, 20, 28):
+        store.measures.save("c", date(2026, 6, day), [{"kpi": "coverage", "subject": "company", "value": day}])
+    store.measures.save("c", date(2026, 6, 15), [{"kpi": "win_rate", "subject": "company", "value": 0.1}])
+    store.measures.save("d", date(2026, 6, 20), [{"kpi": "coverage", "subject": "company", "value": 0.1}])
+    assert store.measures.prune("c", date(2027, 1, 1), keep=[date(2026, 6, 19), date(2026, 9, 1)]) == 1
+    assert snapshots_of(store) == [date(2026, 6, 5), date(2026, 6, 12), date(2026, 6, 15), date(2026, 6, 28)]
+    assert snapshots_of(store, "d") == [date(2026, 6, 20)]
+
+
+def test_whether_a_day_was_taken(store: Store) -> None:
+    store.measures.save("c", date(2026, 6, 5), [{"kpi": "coverage", "subject": "company", "value": None}])
+    assert [store.measures.taken("c", date(2026, 6, day)) for day in (4, 5)] == [False, True]
+    assert not store.measures.taken("d", date(2026, 6, 5))
+
+
+def standing(target: str, subject: str = "company", **more: Any) -> Standing:
+    plain = {
+        "connection": "c", "target": target, "subject": subject, "kpi": target, "variant": "", "window": "asof", "unit": "x", "value": 1.5,
+        "wanted": "at_least 3", "since": date(2026, 11, 1), "no_go": False, "certain": None, "low_n": False, "on": date(2026, 11, 20), "words": "…",
+    }  # fmt: skip
+    return Standing(**plain | more)
+
+
+def test_standing_breaches_are_replaced_and_what_cannot_be_judged_stays(store: Store) -> None:
+    first = [standing("b", no_go=True, certain=True), standing("a"), standing("a", "owner=R1")]
+    store.alerts.stand("c", first)
+    store.alerts.stand("d", [standing("a", connection="d")])
+    assert store.alerts.standing("c") == first
+    changed = standing("a", value=1.0)
+    store.alerts.stand("c", [changed], unjudged=[("b", "company"), ("never", "stood")])
+    assert sorted(store.alerts.standing("c"), key=lambda s: s.target) == [changed, first[0]]
+    assert store.alerts.standing("d") == [standing("a", connection="d")]
+    store.alerts.stand("c", [])
+    assert store.alerts.standing("c") == []
+
+
+def test_each_channel_knows_what_it_was_told(store: Store) -> None:
+    one, at = standing("a"), store.clock.now()
+    store.alerts.tell("mail", [(one, False)], at)
+    store.alerts.tell("webhook", [(one, False), (standing("b"), True)], at)
+    store.alerts.tell("webhook", [(one, True)], at + timedelta(hours=1))
+    assert {id: (t.standing, t.over, t.at) for id, t in store.alerts.told("mail", ["c"]).items()} == {one.id: (one, False, at)}
+    told = store.alerts.told("webhook", ["c"])
+    assert (told[one.id].over, told[one.id].at) == (True, at + timedelta(hours=1))
+    assert store.alerts.told("webhook", ["d"]) == {}
+    store.alerts.stand("c", [one])
+    store.forget("c")
+    assert (store.alerts.told("webhook", ["c"]), store.alerts.standing("c")) == ({}, [])
