@@ -8,7 +8,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from connector.errors import Finding
+from connector.kpis.targets import Breach
 
 Mark = Literal["", "good", "warn", "bad", "quiet"]
 Value = float | int | bool | str | Decimal | date | None
@@ -110,7 +110,7 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The weekly review of one connection. ``facts``: label → text of the head; ``breaches``: targets that are missed, if anybody looked."""
+    """The weekly review of one connection. ``facts``: label → text of the head; ``breaches``: missed targets, the worst first."""
 
     project: str
     connection: str
@@ -118,7 +118,7 @@ class Report:
     facts: tuple[tuple[str, str], ...]
     sections: tuple[Section, ...]
     scrub: tuple[Stale, ...]
-    breaches: tuple[Finding, ...] = ()
+    breaches: tuple[Breach, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
-from connector.errors import Finding
-from connector.kpis import compute
+from connector.kpis import compute, targets
 from connector.kpis.book import Book
 from connector.kpis.definition import Measure
 from connector.kpis.text import day_text
-from connector.report import deals, flow, weekly
+from connector.report import deals, flow, team, weekly
 from connector.report.content import Report, Section
 from connector.report.look import Look
 
@@ -27,17 +26,18 @@ QUALITIES = {
 Maker = Callable[[Look], Section | None]
 MAKERS: tuple[Maker, ...] = (weekly.numbers, weekly.coverage, flow.funnel, flow.dwell, flow.gates, deals.win_rate)
 """What stands before the scrub, in this order; a maker that answers None has nothing to show."""
-AFTER: tuple[Maker, ...] = (deals.health,)
+AFTER: tuple[Maker, ...] = (deals.health, team.leaderboard)
 """What stands after it. A section that a setting switches on is one more maker here."""
 
 
-def report(book: Book, project: str, connection: str, *, deal_names: Mapping[str, str] | None = None, breaches: Sequence[Finding] = ()) -> Report:
-    """The review of one connection. ``deal_names``: deal → name, left out where names are not to be shown; ``breaches``: missed targets."""
+def report(book: Book, project: str, connection: str, *, deal_names: Mapping[str, str] | None = None) -> Report:
+    """The review of one connection. ``deal_names``: deal → name, left out where names are not to be shown."""
     look = Look(book, deal_names or {})
     stale = deals.stale_deals(look)
     made = [*(make(look) for make in MAKERS), deals.scrub(look, stale), *(make(look) for make in AFTER)]
     shown = tuple(section for section in made if section is not None)
-    return Report(project, connection, book.as_of, _facts(book), shown, stale, tuple(breaches))
+    missed = targets.breaches(book, compute.compute(book, targets.names(book)))
+    return Report(project, connection, book.as_of, _facts(book), shown, stale, tuple(missed))
 
 
 def measures(book: Book) -> list[Measure]:

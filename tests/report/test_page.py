@@ -11,9 +11,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from connector.errors import Finding
 from connector.kpis.book import Book
 from connector.kpis.example import example
+from connector.model.kpi_settings import KpiSettings
 from connector.report import page, sections
 from connector.report.content import Report
 from tests.report.conftest import report_of
@@ -149,11 +149,14 @@ def test_what_the_crm_says_is_text(name: str) -> None:
     assert {row["deal"] for row in rows} == {name}
 
 
-def test_missed_targets_stand_at_the_top(golden: Report, html: str) -> None:
+def test_missed_targets_stand_at_the_top(golden: Report, golden_book: Book, html: str) -> None:
     assert "Targets missed" not in html
-    missed = Finding("SC-W094", "coverage 0.93x is under its target 3x", "warning", next="talk about it")
-    shown = page.render(replace(golden, breaches=(missed,)))
-    assert shown.index("Targets missed") < shown.index(missed.message) < shown.index("talk about it") < shown.index("Three numbers and one</h2>")
+    held = {"targets": [{"kpi": "weighted_pipeline_coverage", "at_least": 3, "source": "the board"}]}
+    book = replace(golden_book, settings=KpiSettings.model_validate(golden_book.settings.model_dump(by_alias=True) | held), memo={})
+    missed = sections.report(book, "golden", "file").breaches
+    shown = page.render(replace(golden, breaches=missed))
+    assert shown.index("Targets missed") < shown.index("target: the board") < shown.index("Three numbers and one</h2>")
+    assert missed[0].words in shown
 
 
 def test_a_section_that_has_nothing_to_show_is_left_out(golden_book: Book, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from connector.errors import Finding
 from connector.kpis.book import Book
 from connector.kpis.definition import REGISTRY
 from connector.kpis.example import Example, example
-from connector.report import flow, sections
+from connector.model.kpi_settings import KpiSettings
+from connector.report import flow
 from connector.report.content import Card, Cell, Report, Table
 from tests.report.conftest import report_of
 
@@ -335,9 +336,22 @@ def test_names_may_be_omitted(golden_book: Book) -> None:
     assert report.section("scrub").tables[0].rows[0][0].text == "O7"
 
 
-def test_breaches_that_are_given_are_kept(golden_book: Book) -> None:
-    missed = Finding("SC-W094", "coverage is under its target")
-    assert sections.report(golden_book, "p", "c", breaches=[missed]).breaches == (missed,)
+def with_settings(book: Book, **changed: object) -> Book:
+    return replace(book, settings=KpiSettings.model_validate(book.settings.model_dump(by_alias=True) | changed), memo={})
+
+
+def test_missed_targets_are_told(golden_book: Book) -> None:
+    held = [{"kpi": "weighted_pipeline_coverage", "at_least": 3, "source": "the board"}, {"kpi": "win_rate", "window": "T12M", "at_least": 0.4}]
+    report = report_of(with_settings(golden_book, targets=held))
+    assert [(b.target.kpi, b.target.source, round(b.over, 3)) for b in report.breaches] == [("weighted_pipeline_coverage", "the board", 2.068)]
+
+
+def test_the_leaderboard_only_where_a_setting_asks_for_it_and_with_its_warning(golden_book: Book) -> None:
+    assert "leaderboard" not in {section.key for section in report_of(golden_book).sections}
+    on = golden_book.settings.programme.model_dump() | {"leaderboard": True}
+    section = report_of(with_settings(golden_book, programme=on)).section("leaderboard")
+    assert "counting activity is a trap" in section.lead
+    assert {row[1].value for row in section.tables[0].rows} == {None}  # two reps are no ranking
 
 
 def test_the_same_book_gives_the_same_report(golden: Report, golden_book: Book) -> None:
