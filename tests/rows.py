@@ -28,10 +28,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "activity_deals": ("id", "opportunity"),
 }  # fmt: skip
 """Stream → the columns compared. Left out are our own marks: version, inputs_hash, modified_at, first_seen."""
-OWN = ("changes", "gates")
-"""What a merged deal does not hand on."""
-HANDED_ON = {"contact_roles": ("opportunity", "id"), "activities": COLUMNS["activities"], "activity_deals": COLUMNS["activity_deals"]}
-"""What it does: key of what is one then."""
+OWN = ("changes", "gates", "contact_roles")
+"""What a merged deal does not hand on: the survivor has its own."""
+UNITED = {"contact_roles": ("opportunity", "id"), "activities": COLUMNS["activities"], "activity_deals": COLUMNS["activity_deals"]}
+"""What becomes one by a merge, of deals or of contacts: the key that it is then told by."""
 
 
 def held(store: Store, connection: str, stream: str) -> Rows:
@@ -46,7 +46,7 @@ def held(store: Store, connection: str, stream: str) -> Rows:
     for whole in found:
         row = {name: whole[name] for name in COLUMNS[stream]}
         if stream in OWN and row["opportunity"] not in live["opportunities"]:
-            continue  # the survivor of a merge has a history of its own
+            continue
         for name, kind in (("opportunity", "opportunities"), ("contact", "contacts"), ("account", "accounts")):
             if row.get(name) is not None and not (stream == "accounts" and name == "account"):
                 target = followed(row[name], alias[kind])
@@ -58,8 +58,8 @@ def held(store: Store, connection: str, stream: str) -> Rows:
         if stream == "contact_roles" and whole["id"] == whole["contact"]:
             row["id"] = row["contact"]  # an association has no id of its own: it follows its contact
         kept.append(row)
-    if stream in HANDED_ON:  # an activity is a row for each of its deals; of a merge's two sets the survivor's comes last
-        key = HANDED_ON[stream]
+    if stream in UNITED:  # an activity is a row for each of its deals; of two rows the one read last comes last
+        key = UNITED[stream]
         kept = list({tuple(row[name] for name in key): row for row in kept}.values())
     return ordered(kept)
 

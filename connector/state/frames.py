@@ -1,7 +1,8 @@
 """From the state to the sections of a book: the schema of ``inputs.crm`` in kpis/golden.md section 2, with today's maps applied.
 
-Values are typed: aware UTC instants, dates, Decimal. Deleted deals and their children are left out; a merged record's rows count
-for the survivor. Stage and pipeline are stored raw and mapped here, each with the pipeline of its time.
+Values are typed: aware UTC instants, dates, Decimal. Deleted deals and their children are left out. What names a merged record counts
+for the survivor; what a merged deal had of its own (history, gates, contact roles) went with it: the survivor's is read with the survivor.
+Stage and pipeline are stored raw and mapped here, each with the pipeline of its time.
 """
 
 from __future__ import annotations
@@ -118,9 +119,8 @@ def _with_primary(deals: Deals, roles: Iterable[Row]) -> Iterator[tuple[Row, boo
     """Each live deal with what its contact roles say of a primary contact, None where no role says anything."""
     said: dict[str, bool] = {}
     for role in roles:
-        deal = deals.of(role["opportunity"])
-        if deal is not None and role["primary"] is not None:
-            said[deal] = said.get(deal, False) or role["primary"]
+        if role["primary"] is not None:
+            said[role["opportunity"]] = said.get(role["opportunity"], False) or role["primary"]
     for id, row in deals.rows.items():
         yield row, said.get(id)
 
@@ -219,13 +219,14 @@ def _roles(rows: Iterable[Row], deals: Deals, contacts: Mapping[str, str], maps:
     """One row per deal, contact and persona: several roles, as a merge may make them of two contacts, count each for its persona.
 
     What lookups say comes before what roles say. A role without a persona tells since when the contact is there, and its stance.
+    The set of a merged deal is nobody's any more: the survivor has its own, which somebody may have left since.
     """
     parts: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        deal, contact = deals.of(row["opportunity"]), contacts.get(row["contact"], row["contact"])
-        if deal is not None:
+        if row["opportunity"] in deals.rows:
             added, quality = _added(row, maps)
-            parts.setdefault((deal, contact), []).append({**row, "added_on": added, "quality": quality})
+            on_deal = row["opportunity"], contacts.get(row["contact"], row["contact"])
+            parts.setdefault(on_deal, []).append({**row, "added_on": added, "quality": quality})
     found: list[Row] = []
     for (deal, contact), mine in parts.items():
         mine.sort(key=lambda row: (row["added_on"] or date.min, row["id"]))

@@ -14,9 +14,10 @@ from sqlalchemy.dialects.sqlite import insert
 from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
 from connector.state import observations
 from connector.state.database import chunks, upsert
-from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Opportunities, Writes, table
+from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Contacts, Opportunities, Writes, table
 
 BOOKMARKS = table(Bookmarks)
+CONTACTS = table(Contacts)
 DEALS = table(Opportunities)
 ROLES = table(ContactRoles)
 WRITES = table(Writes)
@@ -175,14 +176,37 @@ def _values(row: CanonicalRecord) -> dict[str, Any]:
 
 
 def _first_seen(connection: Connection, name: str, batch: Batch) -> dict[tuple[str, str], datetime | None]:
-    deals = {row.opportunity for row in batch.of_type("contact_roles") if isinstance(row, ContactRole)}
-    found: dict[tuple[str, str], datetime | None] = {}
-    for some in chunks(sorted(deals)):
+    """(deal, contact) → since when the contact is on the deal, None: from the beginning. Those that the state has never seen there are absent.
+
+    Who was on a deal before it was merged into this one has been on it since then, and so has who was on it as another contact.
+    """
+    told = {(row.opportunity, row.contact) for row in batch.of_type("contact_roles") if isinstance(row, ContactRole)}
+    deals = {deal for deal, _ in told}
+    heirs = {gone.id: gone.merged_into for gone in batch.tombstones.values() if gone.table == "opportunities" and gone.merged_into in deals}
+    held: dict[tuple[str, str], datetime | None] = {}
+    for some in chunks(sorted(deals | set(heirs))):
         query = select(ROLES.c.opportunity, ROLES.c.contact, ROLES.c.first_seen).where(ROLES.c.connection == name, ROLES.c.opportunity.in_(some))
         for row in connection.execute(query):
-            pair = (row.opportunity, row.contact)
-            held = found.get(pair, row.first_seen)
-            found[pair] = None if held is None or row.first_seen is None else min(held, row.first_seen)
+            _earlier(held, (heirs.get(row.opportunity) or row.opportunity, row.contact), row.first_seen)
+    if held:
+        survivors = _merged_contacts(connection, name, {contact for deal, contact in told if (deal, contact) not in held})
+        for (deal, contact), seen in list(held.items()):
+            if contact in survivors:
+                _earlier(held, (deal, survivors[contact]), seen)
+    return held
+
+
+def _earlier(held: dict[tuple[str, str], datetime | None], on_deal: tuple[str, str], seen: datetime | None) -> None:
+    before = held.get(on_deal, seen)
+    held[on_deal] = None if before is None or seen is None else min(before, seen)
+
+
+def _merged_contacts(connection: Connection, name: str, survivors: Iterable[str]) -> dict[str, str]:
+    """Merged contact → survivor, of these survivors."""
+    found: dict[str, str] = {}
+    for some in chunks(sorted(survivors)):
+        query = select(CONTACTS.c.id, CONTACTS.c.merged_into).where(CONTACTS.c.connection == name, CONTACTS.c.merged_into.in_(some))
+        found.update({row.id: row.merged_into for row in connection.execute(query)})
     return found
 
 

@@ -131,6 +131,20 @@ def test_a_contact_with_two_roles_after_a_merge(rig: Any) -> None:
         assert sorted(persona for _, persona in told) == ["cfo", "vp_it"]
 
 
+@pytest.mark.parametrize("crm", [HS])
+def test_a_contact_who_left_a_deal_right_after_its_merge_is_gone(rig: Any) -> None:
+    """Two deals become one, and a contact of theirs leaves it before the next pull: the merged deals' old sets do not bring the contact back."""
+    deal, buyer = rig.deals[0], rig.contacts[0]
+    rig.pull()
+    assert [row["contact"] for row in rig.rows("contact_roles") if row["opportunity"] == deal] == [buyer]
+    heir = rig.merge_deals(rig.deals[1], deal)
+    rig.remove_role(heir, buyer)
+    rig.pull()
+    rig.assert_same()
+    roles = sync.book(rig.app.mapped("crm"), rig.app.store, rig.app.definitions, rig.now).roles
+    assert roles.filter(opportunity=heir).is_empty()
+
+
 @both
 @pytest.mark.pitfall("43")
 def test_history_ends_at_current_value(rig: Any) -> None:

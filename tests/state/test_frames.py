@@ -192,7 +192,7 @@ def test_merge_chains_lead_to_the_survivor(store: Store) -> None:
         store,
         Opportunity("d1", account="a1"), Opportunity("d9", account="a3"), move("h1", "stage", "Demo", 0),
         Account("a3"), Contact("p2", title="Surgeon", persona="surgeon_champion"),
-        ContactRole("d1", "p1", added_on=date(2026, 5, 1)), ContactRole("d9", "p2", persona="cfo", added_on=date(2026, 6, 1)),
+        ContactRole("d9", "p1", added_on=date(2026, 5, 1), id="k1"), ContactRole("d9", "p2", persona="cfo", added_on=date(2026, 6, 1), id="k2"),
         Activity("x", "d1", "meeting", account="a1", contact="p1", participants=("p1", "p3")), Activity("y", None, "call", account="a2"),
         Mapped(tombstones=(
             Tombstone("accounts", "a1", "a2"), Tombstone("accounts", "a2", "a3"), Tombstone("contacts", "p1", "p2"),
@@ -209,6 +209,16 @@ def test_merge_chains_lead_to_the_survivor(store: Store) -> None:
     assert [(a["id"], a["opportunity"], a["account"], a["contact"], a["participants"]) for a in found["activities"]] == [
         ("x", "d9", "a3", "p2", ["p2", "p3"]), ("y", None, "a3", None, []),
     ]  # fmt: skip
+
+
+def test_who_was_on_a_merged_deal_is_on_the_survivor_only_if_its_own_set_says_so(store: Store) -> None:
+    save(store, Opportunity("d1"), ContactRole("d1", "p1", primary=True), ContactRole("d1", "p2", persona="cfo"))
+    whole = Replace("contact_roles", "opportunity", "d9")
+    save(store, Mapped((Opportunity("d9"), ContactRole("d9", "p1")), (whole,), tombstones=(Tombstone("opportunities", "d1", "d9"),)))
+    assert [(row["opportunity"], row["contact"]) for row in read(store)["opportunity_contacts"]] == [("d9", "p1")]
+    assert [deal["primary_contact"] for deal in read(store)["opportunities"]] == [None]
+    save(store, Mapped((Opportunity("d9"),), (whole,)))
+    assert read(store)["opportunity_contacts"] == []
 
 
 def test_a_ring_of_merges_ends(store: Store) -> None:

@@ -167,6 +167,26 @@ def test_a_contact_that_came_with_its_deal_has_no_first_sight(store: Store, cloc
     assert {row["contact"]: row["first_seen"] for row in rows(store, "contact_roles")} == {"p1": None, "p2": clock.now()}
 
 
+def test_a_merge_moves_no_first_sight(store: Store, clock: FixedClock) -> None:
+    """Of the deal, which becomes a new one, and then of the contact, which does too."""
+    save(store, DEAL, Opportunity("d2"), ROLE)
+    clock.sleep(86400)
+    seen = clock.now()
+    save(store, ContactRole("d1", "p2"), ContactRole("d2", "p3"))
+    clock.sleep(86400)
+    losers = (Tombstone("opportunities", "d1", "d9"), Tombstone("opportunities", "d2", "d9"))
+    merged = (Opportunity("d9", created_at=clock.now()), *(ContactRole("d9", contact) for contact in ("p1", "p2", "p3", "p4")))
+    save(store, Mapped(merged, (Replace("contact_roles", "opportunity", "d9"),), losers))
+    sights = {"p1": None, "p2": seen, "p3": seen, "p4": clock.now()}
+    assert {row["contact"]: row["first_seen"] for row in rows(store, "contact_roles") if row["opportunity"] == "d9"} == sights
+    clock.sleep(86400)
+    contacts = (Tombstone("contacts", "p2", "p9"), Tombstone("contacts", "p4", "p9"), Tombstone("contacts", "p1", "p8"))
+    save(store, Mapped((Contact("p9"), Contact("p8")), (), contacts), stream="contacts")
+    save(store, ContactRole("d9", "p9"), ContactRole("d9", "p8"), ContactRole("d9", "p3"), stream="contact_roles", complete_for=("d9",))
+    sights = {"p9": seen, "p8": None, "p3": seen}
+    assert {row["contact"]: row["first_seen"] for row in rows(store, "contact_roles") if row["opportunity"] == "d9"} == sights
+
+
 def test_a_deal_without_contacts_is_complete_too(store: Store) -> None:
     save(store, ROLE, stream="contact_roles")
     save(store, stream="contact_roles", complete_for=("d1",))
