@@ -232,8 +232,17 @@ class _StreamReader:
             bookmark,
             self.info.now,
             open_ids=lambda: open_ids(self.connected.mapped, self.store, self.definitions),
+            deal_ids=lambda: [id for id, _, _ in self.store.deal_stages(name)],
+            linked=self._linked,
             known_versions=lambda ids: {} if self.complete else self.store.versions(name, "opportunities", ids),
         )
+
+    def _linked(self, deals: Sequence[str]) -> dict[str, set[str]]:
+        kept = self.connected.mapper.kept(self.spec.name)
+        if kept is None:
+            return {}
+        held = self.store.linked(self.connected.name, kept.table, deals, kept.prefix)
+        return {deal: {kept.record(id) for id in ids} for deal, ids in held.items()}
 
     def _save(self, page: Page, fence: int) -> None:
         mapped: list[Mapped] = []

@@ -306,6 +306,10 @@ class Rig(ABC):
     def edit_activity(self, activity: str, subject: str) -> None: ...
 
     @abstractmethod
+    def file(self, activity: str, deal: str | None) -> None:
+        """The activity hangs on this deal now, or on none. On HubSpot no stamp moves."""
+
+    @abstractmethod
     def delete_activity(self, activity: str) -> None: ...
 
     @abstractmethod

@@ -139,6 +139,15 @@ class HubSpotRig(Rig):
         object, _, id = activity.partition(":")
         self.set(object, id, **{SUBJECTS[object]: subject})
 
+    def file(self, activity: str, deal: str | None) -> None:
+        self.tick()
+        object, _, id = activity.partition(":")
+        record = self.record(object, id)
+        for held in self._linked(record, "deals"):
+            self.portal.dissociate(record, self.record("deals", held))
+        if deal is not None:
+            self.portal.associate(record, self.record("deals", deal))
+
     def delete_activity(self, activity: str) -> None:
         self.tick()
         object, _, id = activity.partition(":")

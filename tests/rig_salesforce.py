@@ -114,6 +114,9 @@ class SalesforceRig(Rig):
     def edit_activity(self, activity: str, subject: str) -> None:
         self.set(self.org.prefixes[activity[:3]], activity, Subject=subject)
 
+    def file(self, activity: str, deal: str | None) -> None:
+        self.set(self.org.prefixes[activity[:3]], activity, WhatId=deal)
+
     def delete_activity(self, activity: str) -> None:
         self._remove(activity)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -153,7 +153,9 @@ Bookmark = Mapping[str, str]
 class Window:
     """What to read: everything after ``bookmark`` (None: everything), up to ``until`` on the CRM's clock.
 
-    ``open_ids`` answers with the ids of open deals that the state holds, for sweeps of sets that have no stamps.
+    ``open_ids`` answers with the ids of open deals that the state holds, ``deal_ids`` with those of all its live deals, for sweeps of
+    what moves no stamp: daily and weekly. ``linked`` answers with the records of the stream that the state holds linked with each of
+    these deals.
     ``known_versions`` answers with the versions that the state holds of the ids asked for: an adapter that finds a
     record unchanged (our own write coming back, the overlap) need not read its history and associations again.
     """
@@ -161,6 +163,8 @@ class Window:
     bookmark: Bookmark | None
     until: datetime
     open_ids: Callable[[], Sequence[str]] = tuple
+    deal_ids: Callable[[], Sequence[str]] = tuple
+    linked: Callable[[Sequence[str]], Mapping[str, Collection[str]]] = lambda deals: {}
     known_versions: Callable[[Sequence[str]], Mapping[str, str]] = lambda ids: {}
 
 

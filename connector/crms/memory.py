@@ -42,8 +42,8 @@ AFTER = {"swept": "sweep_after", "refreshed": "refresh_after"}
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
     """``schema``: object → field name → Field. ``sweeps``: object → the field that names its parent, for sets that leave
-    no trace when a member goes (contact roles): they are read whole once a day, as the other CRMs do it. ``sweep_every`` is
-    also how often the fields of ``StreamSpec.refresh`` are read again."""
+    no trace when a member goes (contact roles): they are read whole once a day, and of closed deals too, which the other CRMs
+    do once a week. ``sweep_every`` is also how often the fields of ``StreamSpec.refresh`` are read again."""
 
     schema: Schema
     pipelines: tuple[Pipeline, ...] = ()
@@ -279,10 +279,10 @@ class MemoryCrm:
             yield Page(records, {"until": mark["until"], "stamp": after[0].isoformat(), "id": after[1], **keep})
 
     def _sweep(self, stream: StreamSpec, window: Window, done: str, mark: dict[str, str]) -> Iterator[Page]:
-        """All open deals once a day: their members (``swept``), or they themselves (``refreshed``)."""
+        """Once a day: the members of all deals (``swept``), or the open deals themselves (``refreshed``)."""
         parent = self._settings.sweeps.get(stream.object, "") if done == "swept" else ""
         after = mark.pop(AFTER[done], "")
-        parents = sorted(identity for identity in window.open_ids() if identity > after)
+        parents = sorted(identity for identity in (window.deal_ids if parent else window.open_ids)() if identity > after)
         for start in range(0, len(parents), self._settings.page_size):
             chunk = parents[start : start + self._settings.page_size]
             self._call(Call("read", stream.object, stream.fields, tuple(chunk)))

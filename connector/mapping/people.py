@@ -56,9 +56,11 @@ class PeopleMapper:
         return persona or values.longest_phrase(title, self._people.titles), stance
 
     def role(self, record: Record) -> Mapped:
-        """One OpportunityContactRole. A deleted one changes nothing here: roles have no tombstones, the sweep replaces the set."""
+        """One OpportunityContactRole. Roles have no tombstones: a deleted one is a set of one that is empty now."""
         deal, contact = reference(record, "OpportunityId"), reference(record, "ContactId")
-        if record.deleted or deal is None or contact is None:
+        if record.deleted:
+            return Mapped(replaces=(Replace("contact_roles", "id", record.id),))
+        if deal is None or contact is None:
             return Mapped()
         role = values.text(record.values.get("Role"))
         assignment = self._labels.get(role.casefold(), Assignment()) if role else Assignment()

@@ -27,6 +27,7 @@ from connector.state.plans import PlanBook
 from connector.state.rates import RateBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
+from connector.state.survivors import aliases
 from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Runs, RunStreams, table
 
 BOOKMARKS = table(Bookmarks)
@@ -156,6 +157,21 @@ class Store:
         query = select(DEALS.c.id, DEALS.c.native_pipeline, DEALS.c.raw_stage).where(*_live(DEALS, connection)).order_by(DEALS.c.id)
         with self.database.read() as db:
             return [(row.id, row.native_pipeline, row.raw_stage) for row in db.execute(query)]
+
+    def linked(self, connection: str, name: str, deals: Sequence[str], prefix: str = "") -> dict[str, set[str]]:
+        """Deal → ids of the live rows of a table that hang on it, or on a deal merged into it. ``prefix``: how the ids wanted begin."""
+        target = CANONICAL[name]
+        found: dict[str, set[str]] = {deal: set() for deal in deals}
+        if "opportunity" not in target.c:
+            return found
+        merged = select(DEALS.c.id, DEALS.c.merged_into).where(DEALS.c.connection == connection, DEALS.c.merged_into.is_not(None))
+        with self.database.read() as db:
+            heirs = {id: heir for id, heir in aliases(map(dict, db.execute(merged).mappings())).items() if heir in found}
+            for some in chunks([*deals, *heirs]):
+                where = (*_live(target, connection), target.c.opportunity.in_(some), target.c.id.startswith(prefix, autoescape=True))
+                for row in db.execute(select(target.c.id, target.c.opportunity).where(*where)):
+                    found[heirs.get(row.opportunity, row.opportunity)].add(row.id)
+        return found
 
     def stage_mismatches(self, connection: str) -> list[str]:
         """Live deals whose present stage is not the last one of their history: one of the two was read too early, or is wrong."""

@@ -90,7 +90,7 @@ class Held:
     def pull(self, crm: Crm, stream: StreamSpec, pages: int | None = None) -> list[Page]:
         """Read up to the CRM's now; ``pages``: stop dead after so many."""
         before = len(self.pages)
-        window = Window(self.bookmark, crm.now(), open_ids=self.alive, known_versions=self.versions)
+        window = Window(self.bookmark, crm.now(), open_ids=self.alive, deal_ids=self.alive, known_versions=self.versions)
         for page in islice(crm.read(stream, window), pages):
             self.take(page)
         return self.pages[before:]

@@ -145,7 +145,7 @@ class Held:
     bookmark: Bookmark | None = None
 
     def pull(self, crm: Crm, spec: StreamSpec) -> list[Record]:
-        window = Window(self.bookmark, crm.now(), open_ids=self._alive, known_versions=self._versions)
+        window = Window(self.bookmark, crm.now(), open_ids=self._alive, deal_ids=self._alive, known_versions=self._versions)
         pages: list[Page] = list(crm.read(spec, window))
         self.bookmark = pages[-1].bookmark
         brought = [record for page in pages for record in page.records]

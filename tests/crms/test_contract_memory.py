@@ -123,13 +123,13 @@ def test_a_role_that_vanishes_is_found_by_the_daily_sweep(bench: MemoryBench) ->
     held.pull(bench.crm, stream)
     bench.crm.vanish("roles", roles[0])
     bench.wait(86_400)
-    window = Window(held.bookmark, bench.clock.now(), open_ids=lambda: deals)
+    window = Window(held.bookmark, bench.clock.now(), deal_ids=lambda: deals)
     pages = list(bench.crm.read(stream, window))
     swept = [page for page in pages if page.complete_for]
     assert [page.complete_for for page in swept] == [tuple(deals)]
     assert [record.id for page in swept for record in page.records] == [roles[1]]
     bench.wait(900)
-    assert not any(page.complete_for for page in bench.crm.read(stream, Window(pages[-1].bookmark, bench.clock.now(), open_ids=lambda: deals)))
+    assert not any(page.complete_for for page in bench.crm.read(stream, Window(pages[-1].bookmark, bench.clock.now(), deal_ids=lambda: deals)))
 
 
 def test_a_refused_record_is_rejected_in_the_words_given(bench: MemoryBench) -> None:

@@ -201,7 +201,8 @@ def test_deleted_and_merged(salesforce: Mapper) -> None:
         assert salesforce.map(stream, Record(key, {}, deleted=True)) == Mapped(tombstones=(Tombstone(table, key),))
     merged = Record("001LOSER", {}, deleted=True, merged_into="001WINNER")
     assert salesforce.map("accounts", merged) == Mapped(tombstones=(Tombstone("accounts", "001LOSER", "001WINNER"),))
-    assert salesforce.map("contact_roles", Record("00K1", {"OpportunityId": DEAL, "ContactId": "003A"}, deleted=True)) == Mapped()
+    gone = salesforce.map("contact_roles", Record("00K1", {"OpportunityId": DEAL, "ContactId": "003A"}, deleted=True))
+    assert gone == Mapped(replaces=(Replace("contact_roles", "id", "00K1"),))
 
 
 def test_accounts_carry_segment_territory_and_region(salesforce: Mapper) -> None:

@@ -131,6 +131,48 @@ def test_a_contact_with_two_roles_after_a_merge(rig: Any) -> None:
         assert sorted(persona for _, persona in told) == ["cfo", "vp_it"]
 
 
+@both
+def test_who_joins_and_leaves_a_closed_deal_is_seen_within_a_week(rig: Any) -> None:
+    """Nobody edits a deal that is won: of what hangs on it only the sweep over all deals can tell."""
+    deal, buyer, surgeon = rig.deals[0], rig.contacts[0], rig.contacts[1]
+    rig.move(deal, "won")
+    rig.pull()
+    rig.advance(days=2)
+    rig.pull()
+    rig.add_role(deal, surgeon, "surgeon")
+    rig.remove_role(deal, buyer)
+    rig.advance(days=7)
+    rig.pull()
+    assert [row["contact"] for row in rig.rows("contact_roles") if row["opportunity"] == deal] == [surgeon]
+    rig.assert_same()
+
+
+@both
+def test_an_activity_taken_away_from_its_only_deal_is_seen(rig: Any) -> None:
+    """The open deal's within a day, also after a merge; the closed one's within a week."""
+    deals = rig.deals[:2] if rig.crm == SF else [rig.deals[0], rig.merge_deals(rig.open_deal(), rig.deals[1])]
+    calls = [rig.log(deal) for deal in deals]
+    won = rig.log(rig.deals[2])
+    rig.pull()
+    heir = deals[0] if rig.crm == SF else rig.merge_deals(rig.open_deal(), deals[0])
+    rig.pull()
+    for call in calls:
+        rig.file(call, None)
+    rig.file(won, heir)
+    rig.advance(days=1)
+    rig.pull()
+    assert not {row["id"] for row in rig.rows("activity_deals")} & set(calls)
+    assert [row["opportunity"] for row in rig.rows("activity_deals") if row["id"] == won] == [heir]
+    rig.assert_same()
+    rig.file(won, rig.deals[2])
+    rig.advance(days=1)
+    rig.pull()
+    rig.file(won, None)
+    rig.advance(days=7)
+    rig.pull()
+    rig.assert_same()
+
+
 @pytest.mark.parametrize("crm", [HS])
 def test_a_contact_who_left_a_deal_right_after_its_merge_is_gone(rig: Any) -> None:
     """Two deals become one, and a contact of theirs leaves it before the next pull: the merged deals' old sets do not bring the contact back."""

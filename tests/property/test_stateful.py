@@ -259,6 +259,15 @@ class _People(RuleBasedStateMachine):
             self.rig.edit_activity(activity, subject)
             TOLD["events"] += 1
 
+    @rule(number=which, other=st.one_of(st.none(), which))
+    def file(self, number: int, other: int | None) -> None:
+        """An activity is put under another deal, or under none."""
+        activity = self._pick(self.rig.activities, number, "activity")
+        deal = None if other is None else self._deal(other)
+        if activity:
+            self.rig.file(activity, deal)
+            TOLD["events"] += 1
+
     @rule(number=which)
     def delete_activity(self, number: int) -> None:
         activity = self._pick(self.rig.activities, number, "activity")

@@ -10,6 +10,7 @@ from connector.crms.base import Bookmark
 
 Pass = Literal["load", "fresh", "settled", "archived", "open", "done"]
 KEPT = 2_000  # archived ids remembered, to notice a restored one
+NUMBERS = ("stamp", "settled", "archived", "checked", "swept", "at", "drained", "end", "started")
 RECENT = 1_000  # changes remembered; those beyond are read once more
 
 
@@ -17,7 +18,8 @@ RECENT = 1_000  # changes remembered; those beyond are read once more
 class Mark:
     """``stamp``: everything changed before it was seen by the fresh pass. ``settled``: everything before it was searched
     again when the index had settled. ``archived``: last sweep of archived records; ``gone``: ids it found, newest last.
-    ``checked``: last re-read of open deals. ``recent``: id → stamp of the changes that the next run's overlap will show again.
+    ``checked``: last re-read of open deals, ``swept``: of all deals. ``recent``: id → stamp of the changes that the next run's overlap
+    will show again.
 
     Inside a run: ``phase`` is the pass that goes on, from the instant ``at`` (its ids up to ``drained`` are done) to
     ``end``, or from the list cursor ``after``. ``started``: when the run began, which bounds what it may claim.
@@ -27,6 +29,7 @@ class Mark:
     settled: int = 0
     archived: int = 0
     checked: int = 0
+    swept: int = 0
     gone: tuple[str, ...] = ()
     recent: Mapping[str, int] = field(default_factory=dict)
     phase: Pass = "load"
@@ -38,7 +41,7 @@ class Mark:
 
     def text(self) -> Bookmark:
         """Only what is set: a finished stream's bookmark holds no position."""
-        numbers = {name: getattr(self, name) for name in ("stamp", "settled", "archived", "checked", "at", "drained", "end", "started")}
+        numbers = {name: getattr(self, name) for name in NUMBERS}
         told = {name: str(value) for name, value in numbers.items() if value}
         if self.after:
             told["after"] = self.after
@@ -60,7 +63,7 @@ def read_mark(bookmark: Mapping[str, str] | None) -> Mark:
     """The mark of a bookmark; None, or one whose phase is unknown, begins a full load."""
     if not bookmark or bookmark.get("phase") not in get_args(Pass):
         return Mark()
-    numbers = {name: int(bookmark.get(name, "0")) for name in ("stamp", "settled", "archived", "checked", "at", "drained", "end", "started")}
+    numbers = {name: int(bookmark.get(name, "0")) for name in NUMBERS}
     phase: Pass = bookmark["phase"]  # type: ignore[assignment]
     recent = dict(pair.split(":") for pair in bookmark.get("recent", "").split())
     return Mark(

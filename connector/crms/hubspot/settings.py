@@ -25,7 +25,8 @@ class HubSpotSettings:
     ``parallel``: calls under way at once at the most; the token buckets say how many a second.
     ``page_size``: records that are stored together with their bookmark. ``used_today``: calls that earlier runs of the day
     made. ``overlap``: how far each run reads back; ``lag``: how far the bookmark stays behind the run; ``settle``: the age
-    at which HubSpot's search index is believed to be complete.
+    at which HubSpot's search index is believed to be complete. ``sweep_every``: how often what moves no stamp is read again over
+    the open deals, ``sweep_all_every``: over all deals.
     Raises SettingsError: SC-E014 plain http to a host that is not loopback, SC-E011 no credential, SC-E010 otherwise.
     """
 
@@ -49,6 +50,7 @@ class HubSpotSettings:
     lag: timedelta = timedelta(minutes=5)
     settle: timedelta = timedelta(hours=1)
     sweep_every: timedelta = timedelta(days=1)
+    sweep_all_every: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
         address = urlsplit(self.base_url)

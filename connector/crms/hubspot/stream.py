@@ -1,5 +1,5 @@
 """One stream of one object type, read in passes: a first load, then fresh changes, settled changes, archived records, and once a
-day the open deals, or what is associated with them.
+day the open deals, or what is associated with them, and once a week all deals.
 
 Which way is cheapest for the first load of N records (calls; associations cost N/1,000 per linked object in both):
 
@@ -14,13 +14,14 @@ it also finds a user's edit that slipped in between our last read of a record an
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from urllib.parse import urlencode
 
 from connector.clock import parse_instant
 from connector.crms.base import Page, Record, StreamSpec, Window
+from connector.crms.hubspot.associations import BATCH as LINKS_AT_ONCE
 from connector.crms.hubspot.associations import read_links
 from connector.crms.hubspot.bookmark import Mark, Pass, read_mark
 from connector.crms.hubspot.lists import cursor, find_archived
@@ -33,7 +34,7 @@ from connector.errors import NoProgress, TooLarge
 LONGEST_QUERY = 4_000  # characters; URLs fail with 414 from about 8,000
 SECOND = 1_000
 DEALS = "deals"
-DEALS_AT_ONCE = 100  # open deals whose activities are read between two bookmarks
+DEALS_AT_ONCE = 100  # deals whose activities are read between two bookmarks
 Pages = Generator[Page, None, Mark]
 
 
@@ -80,7 +81,8 @@ class Stream:
         if mark.phase == "archived":
             mark = yield from self._archived(mark)
         if mark.phase == "open":
-            mark = yield from (self._open_deals(mark) if self._spec.object == DEALS else self._linked_to_open_deals(mark))
+            mark = yield from (self._deals(mark) if self._spec.object == DEALS else self._linked_to_deals(mark))
+            mark = replace(mark, checked=mark.started, swept=mark.started if self._all_due(mark) else mark.swept, after="")
         return mark
 
     def _from(self, mark: Mark) -> int:
@@ -94,7 +96,9 @@ class Stream:
         if not self._spec.history or len(urlencode(query)) > LONGEST_QUERY:
             mark = yield from self._searched(replace(mark, end=self._high), trust=False)
             stamp_ = min(mark.at, mark.started - self._lag)
-            return replace(mark, phase="archived", stamp=max(stamp_, 0), settled=max(mark.started - self._settle, 0), checked=mark.started)
+            return replace(
+                mark, phase="archived", stamp=max(stamp_, 0), settled=max(mark.started - self._settle, 0), checked=mark.started, swept=mark.started
+            )
         mark = yield from self._listed(mark, query)
         if self._until > mark.started:  # resumed: what changed since the load began is fresh
             return mark
@@ -126,7 +130,7 @@ class Stream:
                 latest = max([latest, *(hit.stamp for hit in hits)])
                 mark = replace(mark, after=after or "", stamp=max(min(latest, mark.started - self._lag), 0))
                 if after is None:  # the list shows the records themselves: nothing older than its start is missing
-                    mark = replace(mark, phase="fresh", settled=mark.started - self._overlap, checked=mark.started)
+                    mark = replace(mark, phase="fresh", settled=mark.started - self._overlap, checked=mark.started, swept=mark.started)
                     mark = replace(mark, at=self._from(mark))
                 yield Page(tuple(self._records.complete(hits, read=bare)), mark.text())
                 hits = []
@@ -206,34 +210,52 @@ class Stream:
     def _due(self, mark: Mark) -> bool:
         return mark.started - mark.checked >= _ms(self._transport.settings.sweep_every) - self._settle  # a daily run is not punctual
 
-    def _open_deals(self, mark: Mark) -> Pages:
-        """Once a day all open deals by id: calculated properties and associations move no stamp, purged and lost records leave
-        no trace. History is read only where the stamp says that it has grown, or where it belongs to a calculated property."""
-        ids = sorted(id_ for id_ in self._window.open_ids() if id_ > mark.after)
+    def _all_due(self, mark: Mark) -> bool:
+        """Whether the sweep goes over all deals: as ``started`` and ``swept`` stand until its end, one that was cut goes on as it began."""
+        return mark.started - mark.swept >= _ms(self._transport.settings.sweep_all_every) - self._settle
+
+    def _swept(self, mark: Mark, open_: Collection[str]) -> list[str]:
+        return sorted(id_ for id_ in (self._window.deal_ids() if self._all_due(mark) else open_) if id_ > mark.after)
+
+    def _deals(self, mark: Mark) -> Pages:
+        """The deals by id: calculated properties and associations move no stamp, purged and lost records leave no trace. History is read
+        only where the stamp says that it has grown, or where it belongs to a calculated property. Of closed deals the purged ones are
+        left to the weekly count, which buries none where too many are gone."""
+        open_ = frozenset(self._window.open_ids())
+        ids = self._swept(mark, open_)
         restless = bool(set(self._spec.refresh) & set(self._spec.history))
         for start in range(0, len(ids), self._page_size):
             piece = [id_ for id_ in ids[start : start + self._page_size] if id_ not in self._aliases]
             records = self._records.complete([Hit(id_, 0, {}) for id_ in piece], read=True, history=restless)
-            answered = {record.id for record in records}
             if self._spec.history and not restless:
                 records = self._with_history(records)
-            records += [Record(id_, {}, deleted=True) for id_ in piece if id_ not in answered]
             mark = replace(mark, after=ids[min(start + self._page_size, len(ids)) - 1])
-            yield Page(tuple(records), mark.text())
-        return replace(mark, checked=mark.started, after="")
+            yield Page((*records, *_gone([id_ for id_ in piece if id_ in open_], records)), mark.text())
+        return mark
 
-    def _linked_to_open_deals(self, mark: Mark) -> Pages:
-        """Once a day what is associated with open deals now: an e-mail that somebody files under a deal later moves no stamp."""
-        deals = sorted(id_ for id_ in self._window.open_ids() if id_ > mark.after)
-        for start in range(0, len(deals), DEALS_AT_ONCE):
-            piece = deals[start : start + DEALS_AT_ONCE]
-            links = read_links(self._transport, DEALS, self._spec.object, piece)
-            ids = sorted({link.id for of in links.values() for link in of} - set(self._aliases))
-            for first in range(0, len(ids), self._page_size):
-                hits = [Hit(id_, 0, {}) for id_ in ids[first : first + self._page_size]]
-                yield Page(tuple(self._records.complete(hits, read=True)), mark.text())
-            mark = replace(mark, after=piece[-1])
-        return replace(mark, checked=mark.started, after="")
+    def _linked_to_deals(self, mark: Mark) -> Pages:
+        """What is associated with the deals now, or was for all we know: an e-mail that somebody files under a deal later moves no stamp,
+        nor does one that is taken away from it. Of closed deals only what differs is read."""
+        open_ = frozenset(self._window.open_ids())
+        deals = self._swept(mark, open_)
+        for start in range(0, len(deals), LINKS_AT_ONCE):
+            block = deals[start : start + LINKS_AT_ONCE]
+            links, held = read_links(self._transport, DEALS, self._spec.object, block), self._window.linked(block)
+            for first in range(0, len(block), DEALS_AT_ONCE):
+                piece = block[first : first + DEALS_AT_ONCE]
+                asked: set[str] = set()
+                for deal in piece:
+                    now, before = {link.id for link in links[deal]}, set(held.get(deal, ()))
+                    asked |= now | before if deal in open_ else now ^ before
+                yield from self._reread(sorted(asked - set(self._aliases)), mark)
+                mark = replace(mark, after=piece[-1])
+        return mark
+
+    def _reread(self, ids: Sequence[str], mark: Mark) -> Iterator[Page]:
+        for start in range(0, len(ids), self._page_size):
+            piece = ids[start : start + self._page_size]
+            records = self._records.complete([Hit(id_, 0, {}) for id_ in piece], read=True)
+            yield Page((*records, *_gone(piece, records)), mark.text())
 
     def _with_history(self, records: Sequence[Record]) -> list[Record]:
         """The records; those that moved without our having seen it are read again with their history."""
@@ -241,6 +263,12 @@ class Stream:
         moved = self._unknown(live)
         again = {record.id: record for record in self._records.complete(moved, read=True)} if moved else {}
         return [*(again.pop(record.id, record) for record in records), *again.values()]
+
+
+def _gone(asked: Sequence[str], records: Sequence[Record]) -> Iterator[Record]:
+    """Tombstones of those that were asked for by id and not answered."""
+    answered = {record.id for record in records}
+    return (Record(id_, {}, deleted=True) for id_ in asked if id_ not in answered)
 
 
 def _held(version: str | None) -> int | None:

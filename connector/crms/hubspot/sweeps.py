@@ -1,8 +1,9 @@
-"""Streams without stamps: owners, read whole each time, and the contacts of open deals, swept once a day."""
+"""Streams without stamps: owners, read whole each time, and the contacts of deals, swept once a day (open deals) and once a week (all)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from connector.clock import parse_instant
 from connector.crms.base import Page, Record, StreamSpec, Value, Window
@@ -13,7 +14,7 @@ from connector.crms.hubspot.wire import Raw, instant, millis, version_text
 from connector.errors import CrmConfigError, NoProgress
 
 OWNERS_PAGE = 100
-DONE, BEGUN, AFTER = "swept", "begun", "after"
+DONE, ALL, BEGUN, AFTER = "swept", "swept_all", "begun", "after"
 
 
 def owners(transport: Transport, spec: StreamSpec, window: Window) -> Iterator[Page]:
@@ -57,7 +58,7 @@ def _owner(raw: Raw, spec: StreamSpec) -> Record:
 
 
 def contact_roles(transport: Transport, spec: StreamSpec, window: Window) -> Iterator[Page]:
-    """The associations of all open deals, once a day: they have no date, and changing them moves no stamp.
+    """The associations of the open deals, once a day, and of all deals, once a week: they have no date, and changing them moves no stamp.
 
     One record a deal, without values; ``links`` holds the whole set, so every deal of a page is in ``complete_for``.
     A sweep that was interrupted goes on after the last deal committed.
@@ -65,16 +66,21 @@ def contact_roles(transport: Transport, spec: StreamSpec, window: Window) -> Ite
     held = dict(window.bookmark or {})
     until = millis(window.until)
     settings = transport.settings
-    day = (settings.sweep_every - settings.settle).total_seconds() * 1000  # a daily run is not punctual
-    if AFTER not in held and DONE in held and until - int(held[DONE]) < day:
+    day, week = (span - settings.settle for span in (settings.sweep_every, settings.sweep_all_every))  # a daily run is not punctual
+    if AFTER not in held and DONE in held and _since(held[DONE], until) < day:
         yield Page((), held)
         return
     begun, after = held.get(BEGUN, str(until)), held.get(AFTER, "")
-    ids = sorted(id_ for id_ in window.open_ids() if id_ > after)
-    last = {DONE: held[DONE]} if DONE in held else {}
+    every = _since(held.get(ALL, "0"), int(begun)) >= week
+    ids = sorted(id_ for id_ in (window.deal_ids if every else window.open_ids)() if id_ > after)
+    last = {name: held[name] for name in (DONE, ALL) if name in held}
     for start in range(0, len(ids), BATCH):
         piece = ids[start : start + BATCH]
         links = read_all_links(transport, spec.object, spec.links, piece)
         records = tuple(Record(id_, {}, links={target: of[id_] for target, of in links.items()}) for id_ in piece)
         yield Page(records, {**last, BEGUN: begun, AFTER: piece[-1]}, complete_for=tuple(piece))
-    yield Page((), {DONE: begun})
+    yield Page((), {DONE: begun, ALL: begun if every else held[ALL]})
+
+
+def _since(then: str, until: int) -> timedelta:
+    return timedelta(milliseconds=until - int(then))

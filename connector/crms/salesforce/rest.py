@@ -1,8 +1,8 @@
 """Reading: records changed in a window, page by page, each page with the bookmark that goes on after it.
 
 Bookmark keys: ``through`` (everything older has been read); inside a window instead ``until`` (where that window ends) and
-``from`` (where it begins) or ``stamp`` and ``id`` (the last record read), or the place in a Bulk job (see bulk). Daily sweeps add
-``swept`` (when the last one began) and ``sweep_after``. Texts are instants ``2026-11-20T18:00:00Z`` and ids.
+``from`` (where it begins) or ``stamp`` and ``id`` (the last record read), or the place in a Bulk job (see bulk), and those of
+sweeps (see sweeps). Texts are instants ``2026-11-20T18:00:00Z`` and ids.
 """
 
 from __future__ import annotations
@@ -51,17 +51,17 @@ class Reader:
         sweep = sweeps.of(stream)
         keep: dict[str, str] = {}
         if sweep:
-            keep = {name: mark[name] for name in ("swept", "sweep_after") if name in mark}
-            keep.setdefault("swept", soql.literal(until))  # a first read is a sweep itself
+            keep = sweeps.kept(mark, until)
         if "until" in mark:  # a read was cut off: finish its window first, whose end decides what the next one repeats
             for page in self._cut(shape, mark, keep):
                 yield page
                 mark = dict(page.bookmark)
         low = parse_instant(mark["through"]) - self._settings.overlap if "through" in mark else None
         yield from self._window(shape, Range(low, until), keep)
-        if sweep and ("sweep_after" in keep or until - parse_instant(keep["swept"]) >= self._settings.sweep_every):
+        if sweep:
             final = {"through": soql.literal(until - self._settings.lag), **keep}
-            yield from sweep(self._lookup, shape, window, final, self._known)
+            turn = sweeps.due(window, final, self._settings)
+            yield from sweep(self._lookup, shape, turn, self._known) if turn else ()
 
     # -- one window ----------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ class SalesforceSettings:
     overlap: timedelta = timedelta(minutes=10)
     lag: timedelta = timedelta(minutes=5)
     sweep_every: timedelta = timedelta(days=1)
+    sweep_all_every: timedelta = timedelta(days=7)
 
     def __post_init__(self) -> None:
         address = urlsplit(self.base_url)

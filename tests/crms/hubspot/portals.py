@@ -112,6 +112,7 @@ class World:
     held: dict[str, Record] = field(default_factory=dict)
     bookmark: Bookmark | None = None
     open_ids: Sequence[str] = ()
+    closed_ids: Sequence[str] = ()
 
     def wait(self, **span: float) -> None:
         self.portal.clock.advance_to(self.portal.clock.now + timedelta(**span))
@@ -124,7 +125,13 @@ class World:
         def versions(ids: Sequence[str]) -> dict[str, str]:
             return {id_: str(self.held[id_].version) for id_ in ids if id_ in self.held}
 
-        return Window(self.bookmark, self.portal.clock.now, open_ids=lambda: self.open_ids, known_versions=versions)
+        def linked(deals: Sequence[str]) -> dict[str, set[str]]:
+            return {deal: {id_ for id_, record in self.held.items() if deal in {link.id for link in record.links.get("deals", ())}} for deal in deals}
+
+        return Window(
+            self.bookmark, self.portal.clock.now, open_ids=lambda: self.open_ids, deal_ids=lambda: [*self.open_ids, *self.closed_ids],
+            linked=linked, known_versions=versions,
+        )  # fmt: skip
 
     def pull(self, spec: StreamSpec = DEALS, *, pages: int | None = None) -> list[Record]:
         """Read as a run does: each page is stored with its bookmark. ``pages``: killed after so many."""

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from connector.crms.base import Link, StreamSpec, Update
+from connector.crms.hubspot import sweeps
 from connector.crms.hubspot.wire import versions
 from tests.crms.hubspot.portals import World, world_of
 from tests.crms.hubspot.test_stream import CALLS, LINKED, ROLES, kinds
@@ -124,11 +125,81 @@ def test_a_call_filed_under_a_deal_later_is_seen(world: World) -> None:
     assert [[link.id for link in world.held[call.id].links["deals"]] for call in calls] == [[deals[n].id] for n in (0, 249, 200)]
     assert stamps == [call.stamp for call in calls]
     told = world.calls()
-    assert sum("/deals/calls/" in call for call in told) == 3
+    assert sum("/deals/calls/" in call for call in told) == 1
     assert kinds(told).count("read") == 2
     world.wait(minutes=15)
     assert world.pull(CALLS) == []
     assert kinds(world.calls()) == ["search", "archived"]
+
+
+def test_a_call_taken_away_from_its_only_deal_is_seen(world: World) -> None:
+    """No deal leads to it any more, and it gets no stamp: the state knows that it was there."""
+    deals = [world.deal(f"Deal {n}") for n in range(2)]
+    calls = [world.portal.create("calls", {"hs_timestamp": "2026-11-02T09:00:00Z"}) for _ in range(3)]
+    for call in calls:
+        world.portal.associate(call, deals[0])
+    world.open_ids = [deal.id for deal in deals]
+    world.wait(hours=1)
+    world.pull(CALLS)
+    world.portal.dissociate(calls[0], deals[0])
+    world.portal.erase(calls[1])
+    world.wait(days=1)
+    world.pull(CALLS)
+    assert {call: [link.id for link in record.links["deals"]] for call, record in world.held.items()} == {calls[0].id: [], calls[2].id: [deals[0].id]}
+
+
+def test_of_closed_deals_a_call_is_read_weekly_where_its_deals_differ(world: World) -> None:
+    deals = [world.deal(f"Deal {n}") for n in range(3)]
+    calls = [world.portal.create("calls", {"hs_timestamp": "2026-11-02T09:00:00Z"}) for _ in range(4)]
+    for call in calls[:3]:
+        world.portal.associate(call, deals[0])
+    world.closed_ids = [deal.id for deal in deals]
+    world.wait(hours=1)
+    world.pull(CALLS)
+    world.portal.dissociate(calls[0], deals[0])
+    world.portal.associate(calls[3], deals[1])
+    world.wait(days=1)
+    assert world.pull(CALLS) == []
+    world.wait(days=6)
+    assert {record.id for record in world.pull(CALLS)} == {calls[0].id, calls[3].id}
+    assert [[link.id for link in world.held[call.id].links["deals"]] for call in calls] == [[], [deals[0].id], [deals[0].id], [deals[1].id]]
+
+
+def test_associations_of_closed_deals_are_read_weekly_and_none_is_buried(world: World) -> None:
+    """What is gone for good, the guarded count finds."""
+    deals = [world.deal(f"Deal {n}", dealstage="closedwon") for n in range(3)]
+    company = world.portal.create("companies", {"name": "Hospital"})
+    world.closed_ids = [deal.id for deal in deals]
+    world.wait(hours=1)
+    world.pull(LINKED)
+    world.portal.associate(deals[0], company, "Primary")
+    world.portal.erase(deals[2])
+    world.wait(days=1)
+    assert world.pull(LINKED) == []
+    world.wait(days=6)
+    swept = world.pull(LINKED)
+    assert [(record.id, [link.id for link in record.links["companies"]]) for record in swept] == [(deals[0].id, [company.id]), (deals[1].id, [])]
+    world.wait(days=1)
+    assert world.pull(LINKED) == []
+
+
+def test_contacts_of_closed_deals_are_swept_weekly(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut and gone on with a day later it is still a sweep over all deals; the next one comes a week after."""
+    monkeypatch.setattr(sweeps, "BATCH", 2)
+    deals = [world.deal(f"Deal {n}") for n in range(5)]
+    ids = [deal.id for deal in deals]
+    world.open_ids, world.closed_ids = ids[:1], ids[1:]
+    assert [record.id for record in world.pull(ROLES)] == ids
+    world.wait(days=6)
+    assert [record.id for record in world.pull(ROLES)] == ids[:1]
+    world.wait(days=1)
+    assert [record.id for record in world.pull(ROLES, pages=1)] == ids[:2]
+    world.wait(days=1)
+    assert [record.id for record in world.pull(ROLES)] == ids[2:]
+    world.wait(days=5)
+    assert [record.id for record in world.pull(ROLES)] == ids[:1]
+    world.wait(days=1)
+    assert [record.id for record in world.pull(ROLES)] == ids
 
 
 @pytest.mark.parametrize("spec", [ROLES, LINKED], ids=["roles", "deals"])

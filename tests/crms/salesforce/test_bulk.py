@@ -135,7 +135,7 @@ def test_a_job_is_read_in_pages_closed_by_an_incremental_read_and_deleted(bench:
     after = bench.server.asked[bench.server.asked.index(jobs_asked(bench)[-1]) + 1]
     assert "queryAll" in after
     assert "SystemModstamp >= 2026-11-20T18:45:00Z" in after
-    assert held.bookmark == {"through": "2026-11-20T18:55:00Z", "swept": "2026-11-20T19:00:00Z"}
+    assert held.bookmark == {"through": "2026-11-20T18:55:00Z", "swept": "2026-11-20T19:00:00Z", "swept_all": "2026-11-20T19:00:00Z"}
 
 
 def test_what_is_saved_while_the_job_runs_is_brought_by_the_read_after_it(bench: BulkBench, crm: SalesforceCrm) -> None:

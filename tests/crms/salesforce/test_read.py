@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
+from itertools import count, islice
 
 import pytest
 
@@ -83,13 +83,13 @@ def test_queries_follow_the_recipe(bench: SalesforceBench, crm: SalesforceCrm) -
     filled(bench)
     held = Held()
     held.pull(crm, bench.deals)
-    assert held.bookmark == {"through": "2026-11-20T18:55:00Z", "swept": "2026-11-20T19:00:00Z"}
+    assert held.bookmark == {"through": "2026-11-20T18:55:00Z", "swept": "2026-11-20T19:00:00Z", "swept_all": "2026-11-20T19:00:00Z"}
     bench.wait(3_600)
     held.pull(crm, bench.deals)
     query = next(line for line in reversed(bench.server.asked) if "queryAll" in line)
     assert "WHERE SystemModstamp >= 2026-11-20T18:45:00Z AND SystemModstamp <= 2026-11-20T20:00:00Z ORDER BY SystemModstamp, Id" in query
     assert "OFFSET" not in query
-    assert held.bookmark == {"through": "2026-11-20T19:55:00Z", "swept": "2026-11-20T19:00:00Z"}
+    assert held.bookmark == {"through": "2026-11-20T19:55:00Z", "swept": "2026-11-20T19:00:00Z", "swept_all": "2026-11-20T19:00:00Z"}
 
 
 def test_a_page_inside_the_window_is_gone_on_from_by_stamp_and_id(bench: SalesforceBench, crm: SalesforceCrm) -> None:
@@ -98,6 +98,7 @@ def test_a_page_inside_the_window_is_gone_on_from_by_stamp_and_id(bench: Salesfo
     held.pull(crm, bench.deals, pages=1)
     assert held.bookmark == {
         "until": "2026-11-20T19:00:00Z", "stamp": "2026-11-20T18:00:00Z", "id": ids[9], "swept": "2026-11-20T19:00:00Z",
+        "swept_all": "2026-11-20T19:00:00Z",
     }  # fmt: skip
     held.pull(bench.open(), bench.deals)
     query = next(line for line in bench.server.asked if "queryAll" in line and " OR " in line)
@@ -227,7 +228,7 @@ def test_a_window_that_is_too_much_is_halved(bench: SalesforceBench, plain: Sale
     assert held.values("Name") == bench.truth("Name")
     assert len(delivered(pages)) == 24
     assert len(asked) > 5
-    assert held.bookmark == {"through": "2026-11-26T17:55:00Z", "swept": "2026-11-26T18:00:00Z"}
+    assert held.bookmark == {"through": "2026-11-26T17:55:00Z", "swept": "2026-11-26T18:00:00Z", "swept_all": "2026-11-26T18:00:00Z"}
 
 
 @pytest.mark.fault
@@ -394,6 +395,35 @@ def test_a_removed_role_is_found_by_the_daily_sweep(bench: SalesforceBench, crm:
     assert {record.id for record in whole.records} == {roles[0], roles[2]}
     bench.wait(900)
     assert not any(page.complete_for for page in crm.read(ROLES, Window(swept[-1].bookmark, crm.now(), open_ids=lambda: deals)))
+
+
+def test_roles_of_closed_deals_are_swept_weekly(bench: SalesforceBench, crm: SalesforceCrm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut and gone on with a day later it is still a sweep over all deals; the next one comes a week after."""
+    monkeypatch.setattr(soql, "IN_LIST", 2)
+    deals = sorted(bench.create(5))
+    roles_of(bench, deals)
+    bench.wait(60)
+    held = Held()
+    held.pull(crm, ROLES)
+
+    def swept(pages: int | None = None) -> list[str]:
+        window = Window(held.bookmark, crm.now(), open_ids=lambda: deals[:1], deal_ids=lambda: deals)
+        told: list[str] = []
+        for page in islice(crm.read(ROLES, window), pages):
+            held.take(page)
+            told += page.complete_for
+        return told
+
+    bench.wait(6 * 86_400)
+    assert swept() == deals[:1]
+    bench.wait(86_400)
+    assert swept(pages=2) == deals[:2]
+    bench.wait(86_400)
+    assert swept() == deals[2:]
+    bench.wait(5 * 86_400)
+    assert swept() == deals[:1]
+    bench.wait(86_400)
+    assert swept() == deals
 
 
 def test_a_sweep_that_is_cut_goes_on_after_the_last_chunk(bench: SalesforceBench, crm: SalesforceCrm, monkeypatch: pytest.MonkeyPatch) -> None:

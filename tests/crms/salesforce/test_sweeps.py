@@ -108,6 +108,27 @@ def test_open_deals_without_fields_of_parents_are_swept_by_collections(
     assert not any(page.complete_for for page in pages)
 
 
+def test_formulas_of_closed_deals_are_swept_weekly_and_none_of_them_is_buried(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+    """A user who may suddenly see less must not lose the past: what is gone for good, the guarded count finds."""
+    ids = bench.create(3)
+    held = Held()
+    bench.wait(3_600)
+    held.pull(crm, FORMULA)
+    bench.delete(ids[2])
+    bench.org.purge(ids[2])
+
+    def swept() -> list[tuple[str, bool]]:
+        window = Window(held.bookmark, crm.now(), open_ids=lambda: ids[:1], deal_ids=lambda: ids)
+        pages = list(crm.read(FORMULA, window))
+        held.bookmark = pages[-1].bookmark
+        return [(record.id, record.deleted) for record in delivered(pages)]
+
+    bench.wait(90_000)
+    assert swept() == [(ids[0], False)]
+    bench.wait(6 * 86_400)
+    assert swept() == [(ids[0], False), (ids[1], False)]
+
+
 def test_a_wide_sweep_brings_every_field(bench: SalesforceBench, monkeypatch: pytest.MonkeyPatch) -> None:
     wide = replace(FORMULA, fields=(*FORMULA.fields, "StageName", "Amount", "CloseDate", "OwnerId", "LeadSource", "Type"))
     ids = bench.create(3)
