@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 
 from connector import reconcile, watch
 from connector.connected import Connected, Definitions, MappedConnection
@@ -19,6 +20,7 @@ from connector.reconcile import Reconciler
 from connector.state.census import Reconciled
 from connector.state.store import Store
 
+OF_DEALS = ("stage_history", "contact_roles")
 RATES_EVERY = timedelta(hours=23)  # daily; a run is not punctual
 
 
@@ -134,24 +136,37 @@ class Pull:
         try:
             self.pulled.append(reader.pull(self.full))
             if not self.stopped():
-                self._reconcile(spec, complete=reader.complete)
+                self._reconcile(spec, reader)
         except (CrmConfigError, MissingScope, TooLarge) as error:
             self.failures.append(StreamFailure(spec.name, error))
 
-    def _reconcile(self, spec: StreamSpec, *, complete: bool) -> None:
+    def _reconcile(self, spec: StreamSpec, reader: _StreamReader) -> None:
         reconciler = Reconciler(self.connected, self.store, self.info.now, self.full)
-        if not reconciler.due(self.compared.get(spec.name), complete=complete):
+        if not reconciler.due(self.compared.get(spec.name), complete=reader.complete):
             return
         calls = self.connected.crm.meter.calls
-        found = reconciler.compare(spec)
+        found = reconciler.compare(spec, partial(self._again, reader))
         if found is None:
             return
         self.reconciled.append(found)
         self.compared[spec.name] = found
         spent = self.connected.crm.meter.calls - calls
         last = self.pulled[-1]
-        self.pulled[-1] = replace(last, calls=last.calls + spent, deleted=last.deleted + found.gone)
-        self.store.runs.count(self.number, self.pulled[-1], complete=complete)
+        self.pulled[-1] = replace(
+            last, pages=reader.pages, records=reader.records, upserts=reader.upserts, deleted=reader.deleted + found.gone,
+            dead_letters=reader.dead, calls=last.calls + spent,
+        )  # fmt: skip
+        self.store.runs.count(self.number, self.pulled[-1], complete=reader.complete)
+
+    def _again(self, reader: _StreamReader, ids: Sequence[str], fence: int | None) -> None:
+        """Records by id; before deals what other streams bring of them, whose stamps may lie long before those streams' bookmarks. A run
+        that dies in between leaves the deals missing."""
+        for spec in self.connected.mapper.streams() if reader.spec.name == "opportunities" else ():
+            if spec.name in OF_DEALS and spec.object != reader.spec.object:
+                other = replace(reader, spec=spec, pages=0, records=0, upserts=0, deleted=0, dead=0)
+                with self.store.leases.take(self.connected.name, spec.name, owner=self.store.owner) as lease:
+                    other.again(ids, lease.fence)
+        reader.again(ids, fence)
 
     def _rates(self) -> list[Finding]:
         """Once a day, where deals have a currency of their own."""
@@ -224,6 +239,13 @@ class _StreamReader:
         self.store.runs.count(self.run, pulled, complete=self.complete)
         return pulled
 
+    def again(self, ids: Sequence[str], fence: int | None) -> None:
+        """Records by id, saved beside the bookmark as it stands. Nothing where the stream is still to be read from nothing."""
+        bookmark = self.store.bookmark(self.connected.name, self.spec.name, fingerprint=self.fingerprint)
+        if bookmark is not None:
+            for records in self.connected.crm.again(self.spec, ids):
+                self._save(Page(tuple(records), bookmark), fence)
+
     def _window(self, full: bool) -> Window:
         name = self.connected.name
         bookmark = None if full else self.store.bookmark(name, self.spec.name, fingerprint=self.fingerprint)
@@ -244,7 +266,7 @@ class _StreamReader:
         held = self.store.linked(self.connected.name, kept.table, deals, kept.prefix)
         return {deal: {kept.record(id) for id in ids} for deal, ids in held.items()}
 
-    def _save(self, page: Page, fence: int) -> None:
+    def _save(self, page: Page, fence: int | None) -> None:
         mapped: list[Mapped] = []
         dead: list[DeadLetter] = []
         aside: list[str] | None = None if self.connected.mapper.kept(self.spec.name) is None else []

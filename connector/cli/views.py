@@ -41,11 +41,12 @@ def compared(reports: Sequence[PullReport]) -> list[str]:
     for report in reports:
         found = report.reconciled
         off = [r.stream for r in found if r.missing or r.vanished]
-        gone = sum(r.gone for r in found)
+        gone, missed = sum(r.gone for r in found), sum(r.brought for r in found)
         if found:
             said = f"not for {', '.join(off)}" if off else "they agree"
             buried = f" · {count(gone, 'record')} gone without a trace, now deleted here too" if gone else ""
-            lines.append(f"{report.connection}: {count(len(found), 'stream')} compared with the CRM's own count, {said}{buried}")
+            brought = f" · {count(missed, 'record')} missing here, now read by id" if missed else ""
+            lines.append(f"{report.connection}: {count(len(found), 'stream')} compared with the CRM's own count, {said}{buried}{brought}")
         if report.failures:
             lines.append(f"{report.connection}: not read: {', '.join(f.stream for f in report.failures)}")
     return lines

@@ -293,6 +293,11 @@ class Crm(Protocol):
         """The ids of every live record of the stream, in batches: what is not among them is gone for good."""
         ...
 
+    def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        """Records of a stream by id, as whole as :meth:`read` brings them; of a stream of what belongs to deals (their history, their
+        contact roles) that of these deals. Those that are gone are absent, or come as tombstones."""
+        ...
+
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes, beforehand and roughly; 0 records: what an idle read takes."""
         ...

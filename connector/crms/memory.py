@@ -231,6 +231,15 @@ class MemoryCrm:
         rows = {identity: self._rows[object].get(identity) for identity in ids}
         return {identity: _record(stream, row) for identity, row in rows.items() if row and not row.deleted}
 
+    def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        self._known(stream.object, (*stream.fields, *stream.history, *stream.presence))
+        parent = self._settings.sweeps.get(stream.object, "")
+        for start in range(0, len(ids), self._settings.page_size):
+            chunk = tuple(ids[start : start + self._settings.page_size])
+            self._call(Call("read", stream.object, stream.fields, chunk))
+            rows = (row for row in self._rows[stream.object].values() if not row.deleted)
+            yield tuple(_record(stream, row) for row in rows if (row.values.get(parent) if parent else row.id) in chunk)
+
     def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
         refuse_outside(self._manifest, updates)
         return self._written(list(updates))

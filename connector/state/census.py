@@ -25,7 +25,7 @@ KEPT = table(FindingsKept)
 class Reconciled:
     """One comparison of a stream with its CRM, at an instant of the CRM's clock. ``live``: what the CRM counts; ``held``: what the state
     held; ``gone``: records that left no trace, now tombstones; ``missing``: records that the state lacks; ``vanished``: so many gone at
-    once that they were left alone. ``examples``: ids of some."""
+    once that they were left alone. ``examples``: ids of some. ``brought``: records that it lacked and that were read by id (not kept)."""
 
     stream: str
     at: datetime
@@ -35,6 +35,7 @@ class Reconciled:
     missing: int = 0
     vanished: int = 0
     examples: tuple[str, ...] = ()
+    brought: int = 0
 
 
 def set_aside(connection: Connection, name: str, stream: str, page: Iterable[str], aside: Iterable[str]) -> None:

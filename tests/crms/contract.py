@@ -425,6 +425,16 @@ class CrmContract:
         found = crm.fetch(bench.deals.object, filled, (bench.name,))
         assert {id_: record.version for id_, record in found.items()} == {id_: held.records[id_].version for id_ in filled}
 
+    def test_what_is_read_again_by_id_is_what_a_window_brings(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        """Not those that are gone, unless as tombstones."""
+        held = Held()
+        held.pull(crm, bench.deals)
+        bench.delete(filled[1])
+        found = {record.id: record for records in crm.again(bench.deals, [filled[2], filled[0], filled[1]]) for record in records}
+        assert {id_ for id_, record in found.items() if not record.deleted} == {filled[0], filled[2]}
+        assert [found[id_] for id_ in (filled[0], filled[2])] == [held.records[id_] for id_ in (filled[0], filled[2])]
+        assert list(crm.again(bench.deals, [])) == []
+
     def test_fetch_of_nothing_is_nothing(self, crm: Crm, bench: Bench) -> None:
         assert crm.fetch(bench.deals.object, [], (bench.name,)) == {}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ import pytest
 from sqlalchemy import delete, select
 
 from connector import reconcile, runs
+from connector.crms.hubspot import HubSpotCrm
+from connector.crms.salesforce import SalesforceCrm
 from connector.reconcile import Reconciler
-from connector.state.tables import Activities, Contacts, Opportunities, Reconciliations, table
+from connector.state.tables import Accounts, Activities, Changes, ContactRoles, Contacts, Gates, Opportunities, Reconciliations, table
 from tests.rig import NAME, Rig, opened
 
 COUNTED = {
@@ -27,11 +28,11 @@ def rig(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Rig]:
         yield made
 
 
-def lose(rig: Rig, declared: Any, id: str) -> None:
-    """What no connector should: a row is gone from the state."""
+def lose(rig: Rig, declared: Any, id: str, column: str = "id") -> None:
+    """What no connector should: rows are gone from the state."""
     target = table(declared)
     with rig.app.store.database.write() as db:
-        assert db.execute(delete(target).where(target.c.id == id)).rowcount
+        assert db.execute(delete(target).where(target.c[column] == id)).rowcount
 
 
 def test_a_complete_pull_is_compared_with_the_crms_own_count(rig: Rig) -> None:
@@ -44,31 +45,70 @@ def test_a_complete_pull_is_compared_with_the_crms_own_count(rig: Rig) -> None:
     assert {r.stream for r in rig.pull().reconciled} == COUNTED[rig.crm]
 
 
-def test_single_missing_record_found_by_reconcile(rig: Rig) -> None:
+def test_single_missing_record_is_read_by_id(rig: Rig) -> None:
+    from connector.cli.views import compared
+
+    call = rig.log(None, rig.contacts[0])
     rig.pull()
-    lost, kept = rig.deals[0], rig.deals[1]
-    rig.advance(days=6, seconds=86_000)  # the daily sweep of open deals would bring it back by itself
-    rig.pull()
-    lose(rig, Opportunities, lost)
+    rig.advance(days=1)
+    rig.pull()  # the overlap has passed: nothing reads them again by chance
+    rig.advance(days=7)
     lose(rig, Contacts, rig.contacts[0])
-    due = rig.app.store.census.compared(NAME)["contacts"]
-    rig.app.store.census.note(NAME, replace(due, at=due.at - reconcile.EVERY))
+    lose(rig, Accounts, rig.accounts[1])
+    lose(rig, Activities, call)
+    done = runs.pull(rig.app, [NAME])
+    assert {r.stream: r.brought for r in done.pulls[0].reconciled if r.brought} == {
+        "accounts": 1, "contacts": 1, "tasks" if rig.crm == "salesforce" else "calls": 1,
+    }  # fmt: skip
+    assert all(r.live == r.held and not r.missing for r in done.pulls[0].reconciled)
+    assert not done.pulls[0].findings
+    assert compared(done.pulls)[0].endswith("they agree · 3 records missing here, now read by id")
+    rig.assert_same()
+
+
+def test_a_missing_deal_comes_back_with_its_history_and_its_roles(rig: Rig) -> None:
+    """As one does that the connection's user could not see before: nothing that belongs to it has a stamp that a window would still bring."""
+    rig.move(rig.deals[2], "contracting")
+    rig.move(rig.deals[2], "won")
+    rig.add_role(rig.deals[2], rig.contacts[3])
+    rig.pull()
+    rig.advance(days=1)
+    rig.pull()
+    rig.advance(days=7)
+    lose(rig, Opportunities, rig.deals[2])
+    for declared in (Changes, Gates, ContactRoles):
+        lose(rig, declared, rig.deals[2], "opportunity")
+    pulled = rig.pull()
+    assert [(r.stream, r.brought) for r in pulled.reconciled if r.brought] == [("opportunities", 1)]
+    assert not pulled.findings
+    rig.assert_same()
+
+
+def test_more_missing_than_is_read_by_id_is_a_finding(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reconcile, "READ", 1)
+    rig.pull()
+    rig.advance(days=1)
+    rig.pull()
+    rig.advance(days=7)
+    for contact in rig.contacts[:2]:
+        lose(rig, Contacts, contact)
     pulled = rig.pull()
     (found,) = [f for f in pulled.findings if f.code == "SC-E071"]
-    assert "counts 4 contacts, the state holds 3; 1 missing" in found.message
-    assert rig.contacts[0] in found.message
-    assert kept not in found.message
+    assert "counts 4 contacts, the state holds 2; 2 missing" in found.message
+    assert set(rig.contacts) & set(found.message.replace(",", " ").split()) == set(rig.contacts[:2])
     assert pulled.exit_code == 3
     assert found.next == f"connector sync --full --connection {NAME}"
     assert any(f.code == "SC-E071" for f in rig.app.store.census.kept(NAME))
 
 
-def test_a_reconcile_finding_stops_the_push_until_it_is_mended(rig: Rig) -> None:
+def test_a_missing_record_that_cannot_be_read_stops_the_push_until_it_is_mended(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     rig.pull()
     rig.advance(days=1)
-    rig.pull()  # the overlap has passed: nothing reads it again by chance
+    rig.pull()
     rig.advance(days=7)
     lose(rig, Contacts, rig.contacts[0])
+    made = {"salesforce": SalesforceCrm, "hubspot": HubSpotCrm}[rig.crm]
+    monkeypatch.setattr(made, "again", lambda crm, stream, ids: iter(()))
     stopped = rig.sync()
     assert any(t.code == "SC-E071" for t in stopped.pushes[0].trips)
     assert stopped.exit_code == 4
@@ -109,12 +149,13 @@ def test_records_that_change_during_the_run_are_no_false_alarm(rig: Rig) -> None
     rig.pull()
     made = rig.meet(rig.accounts[0])  # after the run's window ended
     rig.delete_contact(rig.contacts[1])
+    asked: list[str] = []
     with rig.app.connected(NAME) as connected:
         info = connected.crm.check()
         spec = next(s for s in connected.mapper.streams() if s.name == "contacts")
-        found = Reconciler(connected, rig.app.store, info.now).compare(spec)
+        found = Reconciler(connected, rig.app.store, info.now).compare(spec, again=lambda ids, fence: asked.extend(ids))
     assert found is not None
-    assert (found.missing, made in found.examples) == (0, False)
+    assert (found.missing, made in found.examples, asked) == (0, False, [])
     assert reconcile.finding(NAME, found) is None
 
 

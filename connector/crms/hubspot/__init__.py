@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from connector.clock import Clock
 from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.hubspot import counting, schema
-from connector.crms.hubspot.records import assert_known, read_batch
+from connector.crms.hubspot.records import Records, assert_known, read_batch
+from connector.crms.hubspot.search import Hit
 from connector.crms.hubspot.settings import HubSpotSettings
 from connector.crms.hubspot.stream import Stream
 from connector.crms.hubspot.sweeps import contact_roles, owners
@@ -103,6 +104,14 @@ class HubSpotCrm:
     def ids(self, stream: StreamSpec) -> Iterator[Sequence[str]]:
         """Every live id by the list, a hundred a call."""
         return counting.ids(self._transport, _plain(stream))
+
+    def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        """By batch/read, with history and associations. The history and the roles of a deal are parts of it."""
+        stream = _plain(stream)
+        records = Records(self._transport, stream, self._merged(stream.object))
+        size = self._transport.settings.page_size
+        for start in range(0, len(ids), size):
+            yield records.complete([Hit(id_, 0, {}) for id_ in ids[start : start + size]], read=True)
 
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes; makes none."""

@@ -61,6 +61,9 @@ class SalesforceCrm:
     def ids(self, stream: StreamSpec) -> Iterator[Sequence[str]]:
         return self._reader.ids(stream)
 
+    def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        return self._reader.again(stream, ids)
+
     def cost(self, stream: StreamSpec, records: int) -> int:
         return self._reader.cost(stream, records)
 

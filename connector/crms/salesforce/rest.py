@@ -18,7 +18,7 @@ from connector.crms.base import Bookmark, Count, Page, Record, StreamSpec, Versi
 from connector.crms.salesforce import history, soql, sweeps
 from connector.crms.salesforce.bulk import JobLost, Jobs, Place
 from connector.crms.salesforce.faults import UrlTooLong
-from connector.crms.salesforce.lookup import Lookup
+from connector.crms.salesforce.lookup import RETRIEVE, Lookup
 from connector.crms.salesforce.ranges import Progress, Range
 from connector.crms.salesforce.schema import Schema
 from connector.crms.salesforce.settings import SalesforceSettings
@@ -27,6 +27,7 @@ from connector.crms.salesforce.transport import Client
 from connector.errors import CursorExpired, NoProgress, TooLarge
 
 RESULT_PAGE = 50_000  # rows that a page of a Bulk job's results holds, roughly
+OF_DEALS = ("OpportunityHistory", "OpportunityContactRole")
 JOB_CALLS = 12  # counting, making, looking at, listing, deleting a job, and the read that closes the gap
 
 
@@ -217,6 +218,17 @@ class Reader:
             if not record.deleted and record.id in asked:
                 found[asked[record.id]] = record
         return found
+
+    def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
+        """See Crm.again. 2,000 ids a call; fields of parents and what belongs to deals are asked by query, 300 ids a call."""
+        shape = Shape(stream, self._schema.known(stream.object))
+        if stream.object in OF_DEALS:
+            chunks = self._lookup.by_ids(shape.object, "OpportunityId", ids, shape.columns)
+        else:
+            pieces = (ids[start : start + RETRIEVE] for start in range(0, len(ids), RETRIEVE))
+            chunks = (list(self._lookup.live(shape.object, piece, shape.columns)) for piece in pieces)
+        for rows in chunks:
+            yield self._known(shape, self._lookup.completed(shape, rows) if shape.others else rows)
 
     def count(self, stream: StreamSpec) -> Count | None:
         """See Crm.count: two calls, archived activities included; None where the org cannot count so many."""

@@ -397,6 +397,19 @@ def test_a_removed_role_is_found_by_the_daily_sweep(bench: SalesforceBench, crm:
     assert not any(page.complete_for for page in crm.read(ROLES, Window(swept[-1].bookmark, crm.now(), open_ids=lambda: deals)))
 
 
+def test_what_belongs_to_deals_is_read_again_by_the_deals(bench: SalesforceBench, crm: SalesforceCrm) -> None:
+    deals = bench.create(3)
+    roles = roles_of(bench, deals)
+    bench.edit(deals[1], {"StageName": "Contracting"})
+    bench.wait(60)
+    found = [record.id for records in crm.again(ROLES, deals[:2]) for record in records]
+    assert sorted(found) == sorted(roles[:2])
+    history = StreamSpec("stage_history", "OpportunityHistory", ("OpportunityId", "StageName", "CreatedDate"))
+    told = [(record.values["OpportunityId"], record.values["StageName"]) for records in crm.again(history, [deals[1]]) for record in records]
+    assert {deal for deal, _ in told} == {deals[1]}
+    assert told[-1][1] == "Contracting"
+
+
 def test_roles_of_closed_deals_are_swept_weekly(bench: SalesforceBench, crm: SalesforceCrm, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut and gone on with a day later it is still a sweep over all deals; the next one comes a week after."""
     monkeypatch.setattr(soql, "IN_LIST", 2)
