@@ -1,4 +1,9 @@
-"""Tasks, events and engagements as activities: kind, topic, direction, outcome. Subjects are classified in memory and never kept."""
+"""Tasks, events and engagements as activities: kind, topic, direction, outcome. Subjects are classified in memory and never kept.
+
+Of the contacts of one activity the first is kept: WhoId on Salesforce, the lowest id on HubSpot. Every number that looks at contacts
+counts an activity for one contact, on whatever CRM, and what is not counted is not read. So where an org has Shared Activities on, its
+TaskRelation and EventRelation, which hold the others, are not asked for: WhoId is the primary one of them there too.
+"""
 
 from __future__ import annotations
 

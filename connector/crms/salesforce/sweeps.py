@@ -2,6 +2,9 @@
 
 Read again once a day over the open deals, and once a week over all that the state holds. Bookmark keys: ``swept`` (when the last
 sweep was through), ``swept_all`` (when the last one over all deals began), ``sweep_after`` (where one that was cut goes on).
+
+``getDeleted`` is not asked. Deletes come with every window (queryAll); what was purged from the bin since is found by the ids (see
+Crm.ids), however long ago: getDeleted reaches back 15 days, forgets under load, and lists records that are alive (currencies).
 """
 
 from __future__ import annotations
