@@ -118,7 +118,7 @@ class App:
         crm = self.crm(name, manifest={mapping.opportunities.object: frozenset(mapping.scorecard.written.values())})
         spending = Spending(self.store.calls, name, crm.meter, self._days_of(name))
         try:
-            yield Connected(self.mapped(name), crm, self.write_batch(name), spending.note)
+            yield Connected(self.mapped(name), crm, self.write_batch(name), spending.note, self.bulk_write_above(name))
         except AuthenticationError as refused:
             if refused.code in LATCHING:
                 self.store.connections.latch(name, refused.code, refused.message, credential=credential)
@@ -187,6 +187,11 @@ class App:
         declared = self.resolved.connection(name)
         return declared.limits.write_batch or DEFAULT_BATCH[declared.crm]
 
+    def bulk_write_above(self, name: str) -> int | None:
+        """Records of a push above which they are written by a bulk job; None: never, as where the CRM has none."""
+        declared = self.resolved.connection(name)
+        return declared.limits.bulk_write_above if declared.crm == "salesforce" else None
+
     def crm(self, name: str, *, manifest: Mapping[str, frozenset[str]]) -> Crm:
         """The adapter of a connection; nothing is sent yet."""
         from connector.crms import registry
@@ -246,6 +251,7 @@ def _salesforce(resolved: Resolved, name: str, declared: Connection, used_today:
         **_limits(declared, used_today),
         bulk_above=declared.limits.bulk_above,
         bulk_wait=declared.limits.bulk_wait,
+        bulk_write_above=declared.limits.bulk_write_above,
         client_secret=_client_secret(resolved, name, flow),
         private_key=resolved.secret(name, "private_key") if flow == "jwt" else None,
         refresh_token=resolved.secret(name, "refresh_token") if tokens else None,

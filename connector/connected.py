@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from connector.state.calls import CallBook
 
 
+BULK_BATCH = 10_000
+"""Records of one bulk job: a job of the vendor's own batches is no larger, and a crash leaves no more than these to be asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Definitions:
     """What the admin's files say: ladder, KPI settings, inputs, and the version of all that."""
@@ -79,13 +83,20 @@ class Spending:
 class Connected:
     """One connection, opened: its mapping, the CRM behind it, and what [connections] allows.
 
-    ``note``: tells the state what has been called so far, see :class:`Spending`.
+    ``note``: tells the state what has been called so far, see :class:`Spending`. ``bulk_write_above``: records of a push above which they are
+    written by the CRM's bulk way, in batches of ``BULK_BATCH``; None: never.
     """
 
     mapped: MappedConnection
     crm: Crm
     write_batch: int
     note: Callable[[], None] = lambda: None
+    bulk_write_above: int | None = None
+
+    def batch_of(self, records: int) -> int:
+        """How many records a push of so many re-reads and writes at a time."""
+        bulk = self.bulk_write_above is not None and records > self.bulk_write_above
+        return BULK_BATCH if bulk else self.write_batch
 
     @property
     def name(self) -> str:

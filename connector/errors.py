@@ -294,6 +294,7 @@ CODES: dict[str, Code] = {
     "SC-E181": Code("another process holds the lease", "wait until it ends; a dead holder expires by itself"),
     "SC-E183": Code("the state database needs a migration", "connector sync migrates it; or restore a backup made by this version"),
     "SC-E184": Code("no such plan, run or record", "connector status"),
+    "SC-E185": Code("the audit chain is broken", "restore the state from a backup, and find out who changed the database"),
     "SC-E190": Code("a denied field is mapped", "remove it from the mapping"),
     "SC-W191": Code("a name looks like protected data", "remove it from the mapping"),
 }

@@ -6,14 +6,14 @@ Each page is committed with its bookmark. A stream that cannot be read as it is 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from connector import reconcile, watch
 from connector.connected import Connected, Definitions, MappedConnection
-from connector.crms.base import OrgInfo, Page, Pipeline, StreamSpec, Window
+from connector.crms.base import Field, OrgInfo, Page, Pipeline, StreamSpec, Window
 from connector.errors import CODES, ConnectorError, CrmConfigError, Finding, MissingScope, RecordError, TooLarge, worst
 from connector.model.records import DeadLetter, Mapped
 from connector.reconcile import Reconciler
@@ -35,7 +35,8 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class StreamPull:
-    """What one stream brought. ``calls``: API calls it cost."""
+    """What one stream brought. ``calls``: API calls it cost; ``echoes``: deals of it that hold what the state knew already, most of all
+    our own writes coming back."""
 
     stream: str
     object: str
@@ -46,6 +47,7 @@ class StreamPull:
     dead_letters: int
     calls: int
     seconds: float
+    echoes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,8 @@ class PullReport:
     interrupted: bool = False
     failures: tuple[StreamFailure, ...] = ()
     reconciled: tuple[Reconciled, ...] = ()
+    fields: Mapping[str, Field] = field(default_factory=dict)  # of the deal, as the connection's user sees them
+    pipelines: tuple[Pipeline, ...] = ()
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -83,6 +87,11 @@ class PullReport:
     @property
     def records(self) -> int:
         return sum(s.records for s in self.streams)
+
+    @property
+    def changed(self) -> int:
+        """Records that are not as the state knew them: what is worth computing anew."""
+        return sum(s.records - s.echoes for s in self.streams)
 
 
 @dataclass
@@ -102,16 +111,19 @@ class Pull:
     failures: list[StreamFailure] = field(default_factory=list)
     reconciled: list[Reconciled] = field(default_factory=list)
     compared: dict[str, Reconciled] = field(default_factory=dict)
+    fields: Mapping[str, Field] = field(default_factory=dict)
+    pipelines: tuple[Pipeline, ...] = ()
 
     def run(self) -> PullReport:
         specs = [spec for spec in self.connected.mapper.streams() if self.only in (None, spec.name)]
         self.compared = self.store.census.compared(self.connected.name)
         seen = watch.schema(self.connected, self.store, specs)
+        self.fields = seen.live.get(self.connected.mapped.mapping.opportunities.object, {})
         for spec in specs:
             self._stream(spec, seen.broken.get(spec.name))
             if self.stopped():
                 return self._told((), interrupted=True)
-        pipelines = self.connected.crm.pipelines()
+        self.pipelines = pipelines = self.connected.crm.pipelines()
         stages = watch.stages(self.connected.mapped, self.store, pipelines)
         unmapped = live_stages(self.connected.mapped, self.store, self.definitions, pipelines)
         watch.remember(self.connected, self.store, (seen, stages), self.info.now)
@@ -124,7 +136,8 @@ class Pull:
         if not interrupted and self.only is None:
             self.store.census.keep(name, findings)
         return PullReport(
-            name, self.info, tuple(self.pulled), tuple(findings), interrupted, tuple(self.failures), tuple(self.reconciled)
+            name, self.info, tuple(self.pulled), tuple(findings), interrupted, tuple(self.failures), tuple(self.reconciled),
+            self.fields, self.pipelines,
         )  # fmt: skip
 
     def _stream(self, spec: StreamSpec, broken: ConnectorError | None) -> None:
@@ -215,6 +228,7 @@ class _StreamReader:
     upserts: int = 0
     deleted: int = 0
     dead: int = 0
+    echoes: int = 0
     complete: bool = False
 
     @property
@@ -234,7 +248,7 @@ class _StreamReader:
         seconds = (self.store.clock.now() - started).total_seconds()
         pulled = StreamPull(
             self.spec.name, self.spec.object, self.pages, self.records, self.upserts, self.deleted, self.dead,
-            self.connected.crm.meter.calls - calls, seconds,
+            self.connected.crm.meter.calls - calls, seconds, self.echoes,
         )  # fmt: skip
         self.store.runs.count(self.run, pulled, complete=self.complete)
         return pulled
@@ -286,6 +300,7 @@ class _StreamReader:
         self.records += len(page.records)
         self.upserts += counts.upserts
         self.deleted += counts.deleted
+        self.echoes += counts.echoes
         self.dead += len(dead)
 
 

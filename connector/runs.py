@@ -21,12 +21,15 @@ from connector.model.standing import Standing
 from connector.schedule import in_quiet_hours
 from connector.scorecard import guards
 from connector.scorecard import plan as planning
+from connector.scorecard.apply import FINE
+from connector.scorecard.fits import Shape
 from connector.scorecard.plan import Plan
 from connector.state.runs import Kind, Status
 from connector.sync import PlanItem, PullReport, PushReport, Report
 
 Stopped = Callable[[], bool]
 log = logging.getLogger(__name__)
+QUIET = "SC-E106"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,24 @@ class RunReport:
     findings: list[Finding] = field(default_factory=list)
 
     @property
+    def parked(self) -> Mapping[str, Sequence[Finding]]:
+        """Connection → the guards because of which its part of the plan awaits approval: what somebody has to be told."""
+        return {push.connection: push.trips for push in self.pushes if push.trips and not _passes(push.trips)}
+
+    @property
     def exit_code(self) -> int:
         """The highest in the order 5, 4, 1, 3, 2, 0."""
         codes = {failure.error.exit_code for failure in self.failures}
         codes |= {4 for push in self.pushes if push.trips}
-        codes |= {3 for push in self.pushes if any(o.status not in ("written",) for o in push.outcomes) or push.left}
+        codes |= {3 for push in self.pushes if any(o.status not in FINE for o in push.outcomes) or push.left}
+        codes |= {4} if self.made and self.made.plan.invalid else set()
         codes |= {pull.exit_code for pull in self.pulls}
         return worst(codes)
+
+
+def _passes(trips: Sequence[Finding]) -> bool:
+    """Nothing but the hour is against it: the next run plans anew, and nobody need approve."""
+    return bool(trips) and all(trip.code == QUIET for trip in trips)
 
 
 def pull(
@@ -89,7 +103,7 @@ def pull(
     """
     done, told = RunReport(), report or Report()
     for name in names:
-        with _kept(done, name), _recorded(app, name, "pull", trigger) as run, app.connected(name) as connected:
+        with kept(done, name), recorded(app, name, "pull", trigger) as run, app.connected(name) as connected:
             info = connected.crm.check()
             app.store.remember_org(name, info.org_id, info.time_zone)
             connected.note()
@@ -98,15 +112,17 @@ def pull(
             told.step(expected.text())
             log.info("calls expected", extra={"connection": name, "run": run.id, "calls": expected.calls, "left": expected.budget.left})
             expected.refuse()
-            noted = _noted(told, connected, run.id)
-            pulled = sync.pull(connected, app.store, app.definitions, run.id, info=info, full=full, only=stream, report=noted, stopped=stopped)
+            telling = noted(told, connected, run.id)
+            sync.settle(connected, app.store, run.id)
+            pulled = sync.pull(connected, app.store, app.definitions, run.id, info=info, full=full, only=stream, report=telling, stopped=stopped)
             done.pulls.append(pulled)
             for read in pulled.streams:
                 log.info("stream read", extra={"connection": name, "run": run.id, **asdict(read)})
             run.status = "interrupted" if pulled.interrupted else "partial" if pulled.exit_code else "ok"
             done.costs[name] = connected.crm.meter.calls
             run.summary = {
-                "as_of": pulled.info.now.isoformat(), "records": pulled.records, "calls": done.costs[name], "findings": len(pulled.findings),
+                "as_of": pulled.info.now.isoformat(), "records": pulled.records, "changed": pulled.changed,
+                "calls": done.costs[name], "findings": len(pulled.findings),
                 "stream_calls": sum(s.calls for s in pulled.streams), "expected": expected.calls, "whole": expected.whole,
                 "fresh": expected.fresh, "stream": stream,
                 "streams_failed": {f.stream: f.error.code for f in pulled.failures},
@@ -130,22 +146,25 @@ def plan(
     out: Path | None = None,
 ) -> Made:
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
-    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking) for p in done.pulls]
+    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, Shape.of(p.fields, p.pipelines)) for p in done.pulls]
     id = app.store.plans.next_id()
     made = sync.plan(items, app.store, app.definitions, id=id, only=only)
-    trips = {item.mapped.name: _trips(app, made, item.mapped.name, item.info) for item in items}
+    trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info) for item in items}
     data = planning.dumps(made)
     path = out or app.resolved.state_dir / "plans" / f"{id}.json"
-    _write_private(path, data)
+    write_private(path, data)
     sha256 = planning.digest(data)
-    waits = any(trips.values()) and bool(made.updates)
+    waits = any(found and not _passes(found) for name, found in trips.items() if made.of(name))
     reason = "; ".join(f"{n}: {t.message}" for n, found in trips.items() for t in found) or None
-    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if waits else "saved", summary=made.counts(), reason=reason)
+    summary = {**made.counts(), "connections": [scope.connection for scope in made.scopes]}
+    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if waits else "saved", summary=summary, reason=reason)
+    if waits:
+        app.store.plans.supersede(id, list(trips))
     done.made = Made(made, path, sha256, trips)
     return done.made
 
 
-def _trips(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
+def trips_of(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
     scope = next(s for s in made.scopes if s.connection == name)
     declared = app.resolved.settings
     production = app.resolved.connection(name).environment == "production"
@@ -184,20 +203,26 @@ def push(
     report: Report | None = None,
     stopped: Stopped = lambda: False,
     done: RunReport | None = None,
+    sha256: str | None = None,
+    fail_on_stale: bool = False,
 ) -> RunReport:
-    """Apply a plan connection by connection, under leases, and mark it applied."""
+    """Apply a plan connection by connection, under leases, and mark it applied. ``fail_on_stale``: stop at the first record that changed since."""
     done = done or RunReport()
     for scope in made.scopes:
         name = scope.connection
-        if (names and name not in names) or not made.of(name):
+        if names and name not in names:
             continue
-        with _kept(done, name), _recorded(app, name, "push", trigger) as run, app.connected(name) as connected:
+        sync.keep_misfits(app.store, made, name)
+        if not made.of(name):
+            continue
+        with kept(done, name), recorded(app, name, "push", trigger) as run, app.connected(name) as connected:
             _not_paused(app, name)
             connected.crm.meter.pushing = True
-            pushed = sync.push(connected, app.store, made, run.id, report=_noted(report or Report(), connected, run.id), stopped=stopped)
+            telling, hash_ = noted(report or Report(), connected, run.id), sha256 or app.store.plans.get(made.id).sha256
+            pushed = sync.push(connected, app.store, made, run.id, report=telling, stopped=stopped, sha256=hash_, fail_on_stale=fail_on_stale)
             done.pushes.append(pushed)
-            run.status = "ok" if all(o.status == "written" for o in pushed.outcomes) and not pushed.left else "partial"
-            run.summary = {**pushed.counts, "calls": pushed.calls, "plan": made.id}
+            run.status = "ok" if all(o.status in FINE for o in pushed.outcomes) and not pushed.left else "partial"
+            run.summary = {**pushed.counts, "healed": len(pushed.healed), "calls": pushed.calls, "plan": made.id}
     tried = {p.connection for p in done.pushes if not p.trips}
     if tried:
         whole = not done.failures and tried == {u.connection for u in made.updates} and done.exit_code == 0
@@ -276,35 +301,7 @@ def _blocks(trips: Sequence[Finding]) -> bool:
     return any(t.code in guards.BLOCKING for t in trips)
 
 
-def load_plan(app: App, path: Path) -> Plan:
-    """A saved plan from its file. Raises Blocked SC-E109 if it is not byte for byte what was saved, or no longer to be applied."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Blocked(f"{path} cannot be read: {error.strerror}", code="SC-E184") from error
-    made = planning.loads(data)
-    saved = app.store.plans.get(made.id)
-    if saved.sha256 != planning.digest(data):
-        raise Blocked(f"{path} is not the plan that was saved as {made.id}", code="SC-E109")
-    if saved.status in ("applied", "rejected"):
-        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
-    for scope in made.scopes:
-        if scope.mapping != app.definitions.version:
-            raise Blocked(f"the mapping changed since plan {made.id} was made", code="SC-E109")
-    return made
-
-
-def check_guards(app: App, made: Plan, *, allow_large: bool) -> dict[str, list[Finding]]:
-    """The guards again, just before applying; approval itself is the person who applies."""
-    found = {}
-    for scope in made.scopes:
-        with app.connected(scope.connection) as connected:
-            trips = _trips(app, made, connected.name, connected.crm.check(), allow_large)
-            found[scope.connection] = [t for t in trips if t.code not in ("SC-E107", "SC-E106")]
-    return found
-
-
-def _noted(told: Report, connected: Connected, run: int) -> Report:
+def noted(told: Report, connected: Connected, run: int) -> Report:
     """The same report, which after each page and batch also tells the state what was called, so that other processes see it."""
 
     def stream(connection: str, name: str, records: int) -> None:
@@ -327,7 +324,7 @@ class _Recorded:
 
 
 @contextlib.contextmanager
-def _recorded(app: App, name: str, kind: Kind, trigger: str) -> Iterator[_Recorded]:
+def recorded(app: App, name: str, kind: Kind, trigger: str) -> Iterator[_Recorded]:
     """A run in the ledger of runs: finished with what it became, whatever happens."""
     if not app.store.leases.held(name):  # nobody works on it: a run that says so died
         app.store.runs.interrupt_dead(name)
@@ -350,7 +347,7 @@ def _recorded(app: App, name: str, kind: Kind, trigger: str) -> Iterator[_Record
 
 
 @contextlib.contextmanager
-def _kept(done: RunReport, name: str) -> Iterator[None]:
+def kept(done: RunReport, name: str) -> Iterator[None]:
     """One bad connection does not stop another: its error is kept."""
     try:
         yield
@@ -364,7 +361,7 @@ def _not_paused(app: App, name: str) -> None:
         raise Blocked(f"{name} is paused: {pause.reason}", next_step=f"connector connections resume {name}")
 
 
-def _write_private(path: Path, data: bytes) -> None:
+def write_private(path: Path, data: bytes) -> None:
     """A file that only its owner reads, 0600 from its first byte on."""
 
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -46,7 +46,8 @@ class ConnectionLimits(Section):
     """``daily_calls``: calls of the account's day, of which pulls may use ``stop_at_share``; ``write_batch``: records per write call.
 
     Salesforce only: ``bulk_above``, rows of one read from which on it is made by a Bulk job (default 20,000; "never"), and ``bulk_wait``,
-    how long a run waits for such a job ("90s", "15m", "2h"; default 1h): the next run goes on with it.
+    how long a run waits for such a job ("90s", "15m", "2h"; default 1h): the next run goes on with it. ``bulk_write_above``: records of one
+    push from which on they are written by Bulk jobs (default 20,000; "never").
     """
 
     daily_calls: int = 20_000
@@ -54,8 +55,9 @@ class ConnectionLimits(Section):
     write_batch: int | None = Field(default=None, ge=1, le=200)
     bulk_above: int | None = Field(default=20_000, ge=0)
     bulk_wait: timedelta = timedelta(hours=1)
+    bulk_write_above: int | None = Field(default=20_000, ge=0)
 
-    @field_validator("bulk_above", mode="before")
+    @field_validator("bulk_above", "bulk_write_above", mode="before")
     @classmethod
     def _never(cls, value: object) -> object:
         return None if value == "never" else value
@@ -93,8 +95,8 @@ class Connection(Section):
 
     @model_validator(mode="after")
     def _bulk_is_salesforces(self) -> Connection:
-        if self.crm != "salesforce" and {"bulk_above", "bulk_wait"} & self.limits.model_fields_set:
-            raise ValueError("limits.bulk_above and limits.bulk_wait are for Salesforce only")
+        if self.crm != "salesforce" and {"bulk_above", "bulk_wait", "bulk_write_above"} & self.limits.model_fields_set:
+            raise ValueError("limits.bulk_above, limits.bulk_wait and limits.bulk_write_above are for Salesforce only")
         return self
 
 

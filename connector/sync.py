@@ -5,23 +5,26 @@ Each function does one leg and can be called alone: ``pull`` by a schedule, ``pl
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
 from connector.connected import Connected, Definitions, MappedConnection
-from connector.crms.base import OrgInfo
-from connector.errors import Blocked, Finding
+from connector.crms.base import OrgInfo, Record, Value
+from connector.errors import Blocked, Finding, LeaseHeld
 from connector.kpis.book import Book
+from connector.kpis.closed import closed_cards
 from connector.kpis.compute import DEFINITION_VERSION
 from connector.kpis.scorecards import Scorecard, scorecards
 from connector.model.records import DeadLetter
 from connector.pulls import Pull, PullReport, Report, StreamPull, live_stages, open_ids
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
-from connector.scorecard.apply import Outcome, apply, tally
-from connector.scorecard.fields import KEYS, MANIFEST
+from connector.scorecard.apply import FINE, Outcome, apply, tally
+from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
+from connector.scorecard.fits import NO_RIGHT, Shape, without_right
 from connector.scorecard.plan import Desired, Observed, Plan, PlannedUpdate, Scope, Target
 from connector.state import frames, ledger
 from connector.state.leases import Lease
@@ -29,8 +32,10 @@ from connector.state.store import Store
 
 __all__ = ["PullReport", "Report", "StreamPull", "live_stages", "open_ids"]  # of the pull leg, for those who know the conductor only
 PUSH = "push"
-LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped"]] = {
-    "written": "written", "rejected": "rejected", "deferred": "rejected", "gone": "skipped",
+QUARANTINE_AFTER = 3
+"""Refusals of the very same update, of the very same version of a record, after which it is sent no more until one of the two changes."""
+LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped", "pending"]] = {
+    "written": "written", "unchanged": "skipped", "rejected": "rejected", "deferred": "pending", "gone": "skipped",
 }  # fmt: skip
 
 
@@ -43,6 +48,12 @@ class PushReport:
     trips: tuple[Finding, ...] = ()
     calls: int = 0
     left: int = 0  # planned updates not tried: paused or stopped in between
+
+    @property
+    def healed(self) -> tuple[tuple[str, str], ...]:
+        """(record, field) of values that somebody had overwritten and that are ours again."""
+        written = [o for o in self.outcomes if o.status == "written"]
+        return tuple((o.update.id, change.field) for o in written for change in o.update.changes if change.healed)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -117,12 +128,13 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One connection's part of a plan to be made: whose org, the book it rests on, and findings that block it."""
+    """One connection's part of a plan to be made: whose org, the book it rests on, findings that block it, what the CRM's fields hold."""
 
     mapped: MappedConnection
     info: OrgInfo
     book: Book
     findings: Sequence[Finding] = ()
+    shape: Shape = field(default_factory=Shape)
 
 
 def plan(
@@ -147,16 +159,26 @@ def plan(
 def _part(item: PlanItem, store: Store, definitions: Definitions, only: Sequence[str]) -> tuple[Scope, list[PlannedUpdate], list[Finding]]:
     name, as_of = item.mapped.name, item.book.as_of
     cards = scorecards(item.book)
-    mapped = {id: card for id, card in cards.items() if card.stage is not None}
-    desired = {id: desired_values(card) for id, card in mapped.items() if not only or id in only}
-    observed = {id: Observed(seen.name, seen.version, seen.inputs_hash, seen.observed) for id, seen in store.observed(name).items() if id in desired}
+    mapped = {id: desired_values(card) for id, card in cards.items() if card.stage is not None}
+    mapped |= {
+        id: Desired(card.values, card.why) for id, card in closed_cards(item.book, item.mapped.mapping.scorecard.population.closed_days).items()
+    }
+    desired = {id: values for id, values in mapped.items() if not only or id in only}
+    observed = {
+        id: Observed(seen.name, seen.version, seen.inputs_hash, seen.observed, seen.group, seen.pipeline)
+        for id, seen in store.observed(name).items()
+        if id in desired
+    }
     target = target_of(item.mapped, definitions)
-    updates, unchanged, held, invalid = planning.updates(target, desired, observed, _last_written(store, target), as_of)
+    found = planning.differences(target, desired, observed, _last_written(store, target), as_of, item.shape.misfit)
+    waiting = store.dead_letters.quarantined(name, PUSH, QUARANTINE_AFTER)
+    held_back = tuple(u.id for u in found.updates if u.id in waiting and waiting[u.id].attempt == u.attempt)
     scope = Scope(
         connection=name, crm=item.mapped.kind, org_id=item.info.org_id, mapping=definitions.version, as_of=as_of.isoformat(),
-        population=len(mapped), unchanged=unchanged, held=held, set_aside=len(cards) - len(mapped), findings=tuple(item.findings),
+        population=len(mapped), unchanged=found.unchanged, held=found.held, set_aside=sum(card.stage is None for card in cards.values()),
+        findings=(*item.findings, *without_right(target, item.shape)), quarantined=held_back,
     )  # fmt: skip
-    return scope, updates, invalid
+    return scope, [u for u in found.updates if u.id not in held_back], found.invalid
 
 
 def _last_written(store: Store, target: Target) -> dict[tuple[str, str], str | None]:
@@ -202,8 +224,15 @@ def push(
     *,
     report: Report | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    sha256: str | None = None,
+    fail_on_stale: bool = False,
+    despite_pause: bool = False,
+    input_fields: Sequence[str] | None = None,
 ) -> PushReport:
     """Apply one connection's part of a saved plan, under its push lease. Rejected updates become dead letters.
+
+    ``sha256``: of the plan's file, for the audit; ``fail_on_stale``: no further batch once a record is found changed; ``despite_pause``: a
+    rollback, which has paused the connection itself; ``input_fields``: those whose change makes a record stale (default: all that are mapped).
 
     Raises Blocked (SC-E109) if the plan was made for another org.
     """
@@ -214,18 +243,79 @@ def push(
         raise Blocked(f"the plan is for org {scope.org_id}, the connection now leads to {info.org_id}", code="SC-E109")
     calls, planned = connected.crm.meter.calls, made.of(connected.name)
     outcomes: list[Outcome] = []
+    inputs = connected.mapper.input_fields if input_fields is None else input_fields
+    about = {"plan": made.id, "sha256": sha256, "mapping": scope.mapping}
+
+    def go_on() -> bool:
+        stale = fail_on_stale and any(outcome.status == "stale" for outcome in outcomes)
+        no_right = any(outcome.code == NO_RIGHT for outcome in outcomes)  # of a field: every further record would be refused too
+        return not stale and not no_right and not stopped() and (despite_pause or not store.is_paused(connected.name))
+
     with store.leases.take(connected.name, PUSH, owner=store.owner) as lease:
-        for outcome in apply(
-            planned,
-            connected.crm,
-            connected.mapper.input_fields,
-            _RunLedger(store, connected.name, made.id, run, lease),
-            batch_size=connected.write_batch,
-            go_on=lambda: not stopped() and not store.is_paused(connected.name),
-        ):
+        _settle(connected, store, run)
+        log = _RunLedger(store, connected.name, made.id, run, lease, about)
+        for outcome in apply(planned, connected.crm, inputs, log, batch_size=connected.batch_of(len(planned)), go_on=go_on):
             outcomes.append(outcome)
             told.wrote(connected.name, len(outcomes), len(planned))
-    return PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=len(planned) - len(outcomes))
+    done = PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=len(planned) - len(outcomes))
+    healed: dict[str, list[str]] = {}
+    for record, name in done.healed:
+        healed.setdefault(record, []).append(name)
+    store.audit.add("push.ended", f"{connected.name} run {run}", {"run": run, **about, **done.counts, "left": done.left, "healed": healed})
+    return done
+
+
+def keep_misfits(store: Store, made: Plan, connection: str) -> None:
+    """Values that were not sent because they would not fit are ours to mend: kept with the refusals of the CRM, under codes of their own."""
+    mine = [(finding, finding.path.partition(":")[2]) for finding in made.invalid if finding.path and finding.path.startswith(f"{connection}:")]
+    store.dead_letters.add(connection, [DeadLetter(PUSH, record, f.code, f"not sent: {f.message}") for f, record in mine])
+
+
+def settle(connected: Connected, store: Store, run: int) -> None:
+    """After a process that died between before-images and results: ask the CRM what arrived. Leaves alone what a live process is writing."""
+    if not store.ledger.pending(connected.name):
+        return
+    with contextlib.suppress(LeaseHeld), store.leases.take(connected.name, PUSH, owner=store.owner):
+        _settle(connected, store, run)
+
+
+def _settle(connected: Connected, store: Store, run: int) -> None:
+    """Under the push lease. A record is written as a whole or not at all, so one field that holds what only we would have written tells of all."""
+    pending = store.ledger.pending(connected.name)
+    if not pending:
+        return
+    keys = {name: MANIFEST[key] for key, name in connected.mapped.mapping.scorecard.written.items() if key in MANIFEST}
+    by_record: dict[tuple[str, str], list[ledger.Write]] = {}
+    for write in pending:
+        by_record.setdefault((write.object, write.record), []).append(write)
+    found: list[ledger.Settled] = []
+    for object in sorted({write.object for write in pending}):
+        mine = {record: writes for (of, record), writes in by_record.items() if of == object}
+        names = sorted({write.field for writes in mine.values() for write in writes if write.field in keys})
+        now = connected.crm.fetch(object, sorted(mine), names)
+        for record, writes in mine.items():
+            found += settled(writes, now.get(record), keys)
+    store.ledger.settle(run, connected.name, found)
+
+
+def settled(writes: Sequence[ledger.Write], record: Record | None, keys: Mapping[str, ScorecardField]) -> list[ledger.Settled]:
+    """What one record says about the pending writes to it. ``keys``: field → its row of the manifest."""
+    if record is None:
+        return [ledger.Settled(w, "skipped", "the record is gone") for w in writes]
+
+    def text(write: ledger.Write, value: Value) -> str | None:
+        return fields.text(keys[write.field], value) if write.field in keys else ledger.wire_text(value)
+
+    held = {w.id: text(w, record.values.get(w.field)) for w in writes}
+    told = [w for w in writes if text(w, w.before) != text(w, w.after)]
+    if any(held[w.id] == text(w, w.after) for w in told):
+        return [ledger.Settled(w, "written", "found written after a crash") for w in writes]
+    return [
+        ledger.Settled(w, "skipped", "not sent: a crash came before")
+        if held[w.id] == text(w, w.before)
+        else ledger.Settled(w, "unknown", "edited since a crash: nobody can tell whether our value had arrived")
+        for w in writes
+    ]
 
 
 @dataclass
@@ -237,16 +327,21 @@ class _RunLedger:
     plan: str
     run: int
     lease: Lease
+    about: Mapping[str, object]
 
     def before(self, batch: Sequence[PlannedUpdate]) -> None:
         images = [ledger.Image(u.object, u.id, c.field, c.before, c.after) for u in batch for c in u.changes]
         self.store.ledger.before_images(self.run, self.plan, self.connection, images, fence=self.lease.fence)
 
     def after(self, outcomes: Sequence[Outcome]) -> None:
-        self.store.ledger.results(self.run, self.connection, [_in_ledger(o) for o in outcomes if o.status != "stale"])
-        refused = [DeadLetter(PUSH, o.update.id, o.code or "SC-E129", _said(o)) for o in outcomes if o.status in ("rejected", "deferred")]
+        self.store.ledger.results(self.run, self.connection, [_in_ledger(o) for o in outcomes if o.status != "stale"], self.about)
+        refused = [
+            DeadLetter(PUSH, o.update.id, o.code or "SC-E129", _said(o), attempt=o.update.attempt if o.status == "rejected" else None)
+            for o in outcomes
+            if o.status in ("rejected", "deferred")
+        ]
         self.store.dead_letters.add(self.connection, refused, run=self.run)
-        self.store.dead_letters.mended(self.connection, PUSH, [o.update.id for o in outcomes if o.status == "written"])
+        self.store.dead_letters.mended(self.connection, PUSH, [o.update.id for o in outcomes if o.status in FINE])
 
 
 def _in_ledger(outcome: Outcome) -> ledger.Outcome:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from connector.connected import Connected, MappedConnection
-from connector.crms.base import Pipeline, StreamSpec
+from connector.crms.base import Field, Pipeline, StreamSpec
 from connector.errors import ConnectorError, CrmConfigError, Finding, MissingScope, TooLarge
 from connector.mapping import drift
 from connector.reconcile import YOUNG
@@ -21,12 +21,14 @@ EXAMPLES = 5
 @dataclass(frozen=True, slots=True)
 class Seen:
     """The live schema against the accepted one. ``differences``: each in a finding; ``broken``: streams that cannot be read as mapped, and why;
-    ``told``: fields (``Opportunity.Amount``) whose loss breaks a stream; ``now``: object → snapshot, to be accepted."""
+    ``told``: fields (``Opportunity.Amount``) whose loss breaks a stream; ``now``: object → snapshot, to be accepted;
+    ``live``: object → its fields as they are."""
 
     differences: tuple[Finding, ...] = ()
     broken: Mapping[str, ConnectorError] = field(default_factory=dict)
     told: frozenset[str] = frozenset()
     now: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    live: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[Finding]:
@@ -43,6 +45,7 @@ def schema(connected: Connected, store: Store, specs: Sequence[StreamSpec]) -> S
     broken: dict[str, ConnectorError] = {}
     told: set[str] = set()
     now: dict[str, Mapping[str, Any]] = {}
+    described: dict[str, Mapping[str, Field]] = {}
     for asked in drift.asked(mapping, specs):
         streams = [spec for spec in specs if spec.object == asked.object]
         try:
@@ -53,6 +56,7 @@ def schema(connected: Connected, store: Store, specs: Sequence[StreamSpec]) -> S
         except MissingScope as error:  # records may be read without it; if not, the stream says so itself
             differences.append(replace(error.finding(), message=f"{name}: the schema of {asked.object}: {error.message}", severity="warning"))
             continue
+        described[asked.object] = live
         now[asked.object] = drift.of_object(asked, live)
         if asked.object in accepted:
             differences += drift.differences(name, asked, accepted[asked.object], now[asked.object])
@@ -61,7 +65,7 @@ def schema(connected: Connected, store: Store, specs: Sequence[StreamSpec]) -> S
             told |= {f"{spec.object}.{field}" for field in lost}
             if lost:
                 broken[spec.name] = CrmConfigError("; ".join(f.message for f in lost.values()), findings=tuple(lost.values()))
-    return Seen(tuple(differences), broken, frozenset(told), now)
+    return Seen(tuple(differences), broken, frozenset(told), now, described)
 
 
 def stages(mapped: MappedConnection, store: Store, pipelines: Sequence[Pipeline]) -> Seen:

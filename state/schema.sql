@@ -46,6 +46,17 @@ CREATE TABLE alerts_told (
     content JSON NOT NULL,
     PRIMARY KEY (channel, connection, target, subject)
 );
+CREATE TABLE audit (
+    seq INTEGER NOT NULL,
+    at VARCHAR NOT NULL,
+    actor VARCHAR NOT NULL,
+    action VARCHAR NOT NULL,
+    subject VARCHAR NOT NULL,
+    detail TEXT NOT NULL,
+    previous VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL,
+    PRIMARY KEY (seq)
+);
 CREATE TABLE bookmarks (
     connection VARCHAR NOT NULL,
     stream VARCHAR NOT NULL,
@@ -127,7 +138,7 @@ CREATE TABLE dead_letters (
     count INTEGER NOT NULL,
     status VARCHAR NOT NULL,
     ignored_until DATETIME,
-    reason VARCHAR,
+    reason VARCHAR, attempt VARCHAR, refusals INTEGER DEFAULT '0' NOT NULL,
     PRIMARY KEY (id),
     CONSTRAINT one_dead_letter UNIQUE (connection, stream, record, code)
 );

@@ -27,7 +27,7 @@ def apply(
     on_stale: Annotated[str, typer.Option(help="skip | fail: what a record changed since the plan does")] = "skip",
 ) -> Answer:
     """Write exactly a saved plan: re-read each batch, skip what changed since, report each rejected record with the CRM's reason."""
-    from connector import runs
+    from connector import approvals, runs
     from connector.runs import Made, RunReport
 
     if on_stale not in ("skip", "fail"):
@@ -35,8 +35,8 @@ def apply(
     console = invocation().console
     with opened() as app, Signals() as signals:
         path = plan_path(app, plan)
-        made = runs.load_plan(app, path)
-        trips = runs.check_guards(app, made, allow_large=allow_large)
+        made = approvals.load_plan(app, path)
+        trips = approvals.check_guards(app, made, allow_large=allow_large)
         if tripped := [t for found in trips.values() for t in found]:
             raise Blocked(f"plan {made.id} is stopped by {len(tripped)} guard(s)", findings=tuple(tripped), next_step="see the guards above")
         for line in views.plan(made, limit=0):  # before it acts, with --yes too
@@ -45,7 +45,8 @@ def apply(
         if not yes and console.terminal:
             typer.confirm(f"write {len(made.updates)} records?", abort=True)
         with progress(console) as report:
-            done = runs.push(app, made, report=report, stopped=signals.stop.is_set, done=RunReport(made=Made(made, path, "", trips)))
+            empty = RunReport(made=Made(made, path, "", trips))
+            done = runs.push(app, made, report=report, stopped=signals.stop.is_set, done=empty, fail_on_stale=on_stale == "fail")
     stale = any(o.status == "stale" for p in done.pushes for o in p.outcomes)
     code = 4 if stale and on_stale == "fail" else done.exit_code
     text = [verdict(made, done), *views.pushed(done.pushes)]

@@ -10,6 +10,7 @@ GROUPS: dict[str, str] = {
     "kpis": "KPI definitions and values.",
     "plans": "Saved plans.",
     "dead-letters": "Records that did not get through.",
+    "audit": "Who did what: a chain of hashes.",
     "secrets": "What the state keeps encrypted.",
 }
 
@@ -41,6 +42,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plans list": ("connector.cli.plan:list_plans", "Saved plans and what became of them."),
     "plans show": ("connector.cli.plan:show", "One saved plan."),
     "apply": ("connector.cli.apply:apply", "Write exactly a saved plan."),
+    "plans approve": ("connector.cli.plan:approve", "Let a plan that waits be applied."),
+    "plans reject": ("connector.cli.plan:reject", "Decide that a plan is not applied."),
+    "rollback": ("connector.cli.rollback:rollback", "Restore what was there before a push."),
+    "audit tail": ("connector.cli.audit:tail", "The last things that somebody planned, approved, wrote or rolled back."),
+    "audit verify": ("connector.cli.audit:verify", "Prove that no row of the audit was changed or dropped."),
+    "audit export": ("connector.cli.audit:export", "The audit as JSON lines."),
     "kpis list": ("connector.cli.kpis:list_kpis", "Every KPI, and whether it can be computed here."),
     "kpis show": ("connector.cli.kpis:show", "One KPI's definition and values."),
     "kpis compute": ("connector.cli.kpis:compute", "Compute the KPIs switched on, from the state or from a file."),

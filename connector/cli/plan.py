@@ -1,4 +1,4 @@
-"""connector plan, plans list, plans show."""
+"""connector plan, plans list | show | approve | reject."""
 
 from __future__ import annotations
 
@@ -83,12 +83,40 @@ def show(
     return Answer(dict(made.counts()), asdict(made), views.plan(made, every=all, names=names))
 
 
+def approve(plan: Annotated[str, typer.Argument(metavar="PLAN", help="number")]) -> Answer:
+    """A person has read the plan: it may be applied although guards tripped. The next scheduled push of its connections applies it."""
+    from connector import approvals
+
+    with opened() as app:
+        number = _number(plan)
+        made = approvals.approve(app, number)
+    text = f"plan {number} is approved: {count(len(made.updates), 'record')}. Now:  {command()} apply {number}   (or the next scheduled push)"
+    return Answer({"plan": number, "records": len(made.updates)}, {"plan": number, "status": "approved"}, [text])
+
+
+def reject(
+    plan: Annotated[str, typer.Argument(metavar="PLAN", help="number")],
+    reason: Annotated[str, typer.Option(help="why; kept with the plan and in the audit")],
+) -> Answer:
+    """A person has read the plan and does not want it: it can no longer be applied."""
+    from connector import approvals
+
+    with opened() as app:
+        number = _number(plan)
+        approvals.reject(app, number, reason)
+    return Answer({"plan": number}, {"plan": number, "status": "rejected"}, [f"plan {number} is rejected: {reason}"])
+
+
+def _number(plan: str) -> str:
+    return plan.zfill(4) if plan.isdigit() else plan
+
+
 def plan_path(app: App, plan: str) -> Path:
     """The file of a plan given by number or by path. Raises StateError SC-E184 for an unknown number."""
     given = Path(plan)
     if given.suffix == ".json" or given.is_file():
         return given
-    return Path(app.store.plans.get(plan.zfill(4) if plan.isdigit() else plan).path)
+    return Path(app.store.plans.get(_number(plan)).path)
 
 
 def _read(path: Path) -> bytes:

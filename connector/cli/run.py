@@ -44,7 +44,7 @@ def run(once: Annotated[bool, typer.Option("--once", help="every job once, now, 
 
 def _jobs(app: App, name: str, stop: threading.Event, console: Console, codes: list[int]) -> list[Job]:
     """Pull and push of one connection. ``codes`` takes the exit code of each job that ends."""
-    from connector import runs
+    from connector import approvals, runs
     from connector.schedule import Job
     from connector.settings import Schedule
 
@@ -58,6 +58,9 @@ def _jobs(app: App, name: str, stop: threading.Event, console: Console, codes: l
 
     def push() -> None:
         with turn:
+            first = approvals.apply_approved(app, name, trigger="schedule", stopped=stop.is_set)
+            if first.pushes or first.failures:
+                codes.append(_said(console, f"{name} approved", first))
             done = runs.sync_all(app, [name], trigger="schedule", stopped=stop.is_set)
         codes.append(_said(console, f"{name} push", done))
 
@@ -71,8 +74,11 @@ def _guarded(console: Console, what: str, work: Callable[[], None], codes: list[
     """A job never takes the scheduler down: what it raises is said, and already stands in the ledger of runs."""
 
     def safely() -> None:
+        from connector.state.audit import acting
+
         try:
-            work()
+            with acting("schedule"):
+                work()
         except ConnectorError as error:
             console.say(f"{what}: {error.code} {error.message}")
             codes.append(error.exit_code)

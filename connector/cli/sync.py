@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from connector.forecast import Forecast
     from connector.runs import RunReport
 
+FINE = frozenset({"written", "unchanged"})
+
 
 def sync(
     connection: ConnectionOption = None,
@@ -66,7 +68,7 @@ def answer(done: RunReport, *, show_names: bool = True, signal: int = 0) -> Answ
     if done.made:
         text += ["", *views.plan(done.made.plan, names=show_names)]
     if done.made and done.made.plan.updates and done.pushes:
-        text += ["", *views.pushed(done.pushes)]
+        text += ["", *views.pushed(done.pushes, names=show_names)]
     if missed := views.missed(done.missed):
         text += ["", missed]
     findings = [*(f for p in done.pulls for f in p.findings), *done.findings, *(f.error.finding() for f in done.failures)]
@@ -100,10 +102,13 @@ def verdict(done: RunReport) -> str:
     """The first line."""
     records = sum(p.records for p in done.pulls)
     written = sum(p.counts["written"] for p in done.pushes)
-    refused = sum(len(p.outcomes) for p in done.pushes) - written
+    refused = sum(o.status not in FINE for p in done.pushes for o in p.outcomes)
+    healed = sum(len(p.healed) for p in done.pushes)
     parts = [f"{count(records, 'record')} pulled from {count(len(done.pulls), 'connection')}"]
     if done.made:
         parts.append(f"{count(written, 'deal')} written" if done.pushes or not done.made.plan.updates else "nothing written")
+    if healed:
+        parts.append(f"{count(healed, 'overwritten value')} healed")
     if refused:
         parts.append(f"{refused} not")
     if waiting := [p.connection for p in done.pushes if p.trips]:
@@ -122,11 +127,13 @@ def summary(done: RunReport) -> dict[str, object]:
         "expected_calls": sum(f.calls for f in done.forecasts),
         "dead_letters": sum(s.dead_letters for p in done.pulls for s in p.streams),
         "written": sum(p.counts["written"] for p in done.pushes),
-        "not_written": sum(len(p.outcomes) - p.counts["written"] for p in done.pushes),
+        "not_written": sum(o.status not in FINE for p in done.pushes for o in p.outcomes),
+        "changed": sum(p.changed for p in done.pulls),
         "targets_missed": sum(map(len, done.missed.values())),
         "waiting": [p.connection for p in done.pushes if p.trips],
         "failed": [f.connection for f in done.failures],
         **counts,
+        "healed": sum(len(p.healed) for p in done.pushes) if done.pushes else counts.get("healed", 0),
     }
 
 
@@ -170,8 +177,9 @@ def result(done: RunReport) -> dict[str, object]:
                 "not_written": [
                     {"id": o.update.id, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message}
                     for o in p.outcomes
-                    if o.status != "written"
+                    if o.status not in FINE
                 ],
+                "healed": [{"id": id, "field": field} for id, field in p.healed],
             }
             for p in done.pushes
         ],

@@ -9,6 +9,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import Table, count
+from connector.errors import CODES
 
 if TYPE_CHECKING:
     from connector.kpis.baseline import Progress
@@ -120,7 +121,7 @@ def _shown(change: FieldChange) -> str:
     return f"{change.before if change.before is not None else '(empty)'} → {after}"
 
 
-def pushed(reports: Sequence[PushReport]) -> list[str | Table]:
+def pushed(reports: Sequence[PushReport], *, names: bool = True) -> list[str | Table]:
     """What was written, and every record that was not, by name and reason."""
     lines: list[str | Table] = []
     for report in reports:
@@ -131,11 +132,16 @@ def pushed(reports: Sequence[PushReport]) -> list[str | Table]:
         c = report.counts
         said = ", ".join(f"{n} {word}" for word, n in c.items() if n and word != "planned") or "nothing to write"
         left = f" · {report.left:,} not tried" if report.left else ""
-        lines.append(f"{report.connection}: {c['planned']:,} planned · {said}{left} · {count(report.calls, 'call')}")
+        healed = f" · {count(len(report.healed), 'overwritten value')} healed" if report.healed else ""
+        lines.append(f"{report.connection}: {c['planned']:,} planned · {said}{left}{healed} · {count(report.calls, 'call')}")
         for outcome in report.outcomes:
-            if outcome.status != "written":
+            if outcome.status not in ("written", "unchanged"):
                 said_by_crm = f" {outcome.crm_code}" if outcome.crm_code else ""
-                lines.append(f"  {outcome.status}  {outcome.update.id}  {outcome.code}{said_by_crm}  {outcome.message}")
+                named = f"  {outcome.update.name}" if names and outcome.update.name else ""
+                lines.append(f"  {outcome.status}  {outcome.update.id}{named}  {outcome.code}{said_by_crm}  {outcome.message}")
+                if outcome.code in CODES:
+                    known = CODES[outcome.code]
+                    lines.append(f"      {known.meaning} → {known.next_step}")
     return lines
 
 

@@ -57,12 +57,16 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """``id``: record type developer name (``Master`` without record types) or pipeline id."""
+    """``id``: record type developer name (``Master`` without record types) or pipeline id.
+
+    ``options``: field → options that records of this pipeline may hold, of our own fields, where the CRM grants options by record type.
+    """
 
     id: str
     label: str
     stages: tuple[Stage, ...]
     active: bool = True
+    options: Mapping[str, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

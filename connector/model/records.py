@@ -308,10 +308,11 @@ class Mapped:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record or update that did not get through. Codes and field names, never values."""
+    """A record or update that did not get through. Codes and field names, never values. ``attempt``: hash of a refused update."""
 
     stream: str
     record: str
     code: str
     message: str
     field: str | None = None
+    attempt: str | None = None

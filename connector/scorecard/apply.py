@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from connector.crms.base import Crm, Record, Update, WriteResult, inputs_hash
 from connector.scorecard import fields
-from connector.scorecard.fields import MANIFEST
-from connector.scorecard.plan import PlannedUpdate
+from connector.scorecard.fields import MANIFEST, TECHNICAL
+from connector.scorecard.plan import FieldChange, PlannedUpdate
 
-OutcomeStatus = Literal["written", "stale", "rejected", "gone", "deferred"]
+OutcomeStatus = Literal["written", "unchanged", "stale", "rejected", "gone", "deferred"]
+STATUSES: tuple[OutcomeStatus, ...] = ("written", "unchanged", "stale", "rejected", "gone", "deferred")
+FINE = frozenset({"written", "unchanged"})
+"""What leaves nothing to be told about: the CRM holds what was planned."""
+LOCKED = "SC-E122"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one planned update. ``after``: field → canonical text that the CRM now holds, if written."""
+    """What became of one planned update. ``unchanged``: the CRM held the planned values already; nothing was sent.
+
+    ``after``: field → canonical text that the CRM now holds, if written.
+    """
 
     update: PlannedUpdate
     status: OutcomeStatus
@@ -47,12 +54,24 @@ def apply(
     batch_size: int,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Outcome]:
-    """One outcome per planned update, in plan order within a batch. Stops before the next batch when ``go_on`` says no."""
+    """One outcome per planned update, in plan order within a batch. Stops before the next batch when ``go_on`` says no.
+
+    Records that another process keeps locked come alone after all others: their before-images are there already, and their rows stay
+    pending until then.
+    """
+    writer = _Writer(crm, input_fields, ledger)
+    locked: list[PlannedUpdate] = []
+    stopped = False
     for batch in _batches(planned, batch_size):
-        if not go_on():
-            return
-        outcomes = _apply_batch(batch, crm, input_fields, ledger)
-        yield from outcomes
+        if stopped := not go_on():
+            break
+        for outcome in writer.batch(batch):
+            if outcome.code == LOCKED and outcome.status == "rejected":
+                locked.append(outcome.update)
+            else:
+                yield outcome
+    for update in locked:
+        yield writer.alone(update, try_again=not stopped and go_on())
 
 
 def _batches(planned: Sequence[PlannedUpdate], size: int) -> Iterator[tuple[PlannedUpdate, ...]]:
@@ -60,26 +79,59 @@ def _batches(planned: Sequence[PlannedUpdate], size: int) -> Iterator[tuple[Plan
         yield tuple(planned[start : start + size])
 
 
-def _apply_batch(batch: Sequence[PlannedUpdate], crm: Crm, input_fields: Sequence[str], ledger: Ledger) -> list[Outcome]:
-    managed = sorted({c.field for u in batch for c in u.changes})
-    wanted = sorted({*managed, *input_fields})
-    now = crm.fetch(batch[0].object, [u.id for u in batch], wanted)
-    outcomes = {u.id: refusal for u in batch if (refusal := _refusal(u, now.get(u.id), input_fields))}
-    sound = [u for u in batch if u.id not in outcomes]
-    if sound:
-        ledger.before(sound)
-        results = {r.id: r for r in crm.write([Update(u.object, u.id, {c.field: c.after for c in u.changes}) for u in sound])}
-        outcomes |= {u.id: _outcome(u, results[u.id]) for u in sound}
-    ordered = [outcomes[u.id] for u in batch]
-    ledger.after(ordered)
-    return ordered
+@dataclass
+class _Writer:
+    crm: Crm
+    input_fields: Sequence[str]
+    ledger: Ledger
+
+    def batch(self, batch: Sequence[PlannedUpdate]) -> list[Outcome]:
+        """Re-read, leave out, before-images, write, account. What was locked is not accounted for yet."""
+        outcomes, due = self._due(batch)
+        if due:
+            self.ledger.before(due)
+            outcomes |= self._sent(due)
+        ordered = [outcomes[u.id] for u in batch]
+        self.ledger.after([o for o in ordered if o.code != LOCKED])
+        return ordered
+
+    def alone(self, update: PlannedUpdate, *, try_again: bool) -> Outcome:
+        """One record that was locked: read again, since its turn was long ago."""
+        outcome = Outcome(update, "rejected", LOCKED, "UNABLE_TO_LOCK_ROW", "another process kept the record locked")
+        if try_again:
+            refused, due = self._due([update])
+            outcome = refused[update.id] if refused else self._sent(due)[update.id]
+        self.ledger.after([outcome])
+        return outcome
+
+    def _due(self, batch: Sequence[PlannedUpdate]) -> tuple[dict[str, Outcome], list[PlannedUpdate]]:
+        """(what is not to be written, with the reason; what is, with the fields that differ)."""
+        managed = {c.field for u in batch for c in u.changes}
+        now = self.crm.fetch(batch[0].object, [u.id for u in batch], sorted({*managed, *self.input_fields}))
+        outcomes: dict[str, Outcome] = {}
+        due = []
+        for update in batch:
+            refusal = _refusal(update, now.get(update.id), self.input_fields)
+            if refusal is None:
+                due.append(_differing(update, now[update.id]))
+            else:
+                outcomes[update.id] = refusal
+        return outcomes, due
+
+    def _sent(self, due: Sequence[PlannedUpdate]) -> dict[str, Outcome]:
+        updates = [Update(u.object, u.id, {c.field: c.after for c in u.changes}, u.group) for u in due]
+        results = {r.id: r for r in self.crm.write(updates)}
+        return {u.id: _outcome(u, results[u.id]) for u in due}
 
 
 def _refusal(update: PlannedUpdate, record: Record | None, input_fields: Sequence[str]) -> Outcome | None:
-    """Why this record must not be written now, if so: it is gone, or it changed since the plan in a way that matters."""
+    """Why this record must not be written now, if so: it is gone, it holds everything already, or it changed since the plan in a way that matters."""
     if record is None or record.deleted:
         return Outcome(update, "gone", code="SC-E128", message="the record was deleted or merged since the plan")
-    overwritten = [c.field for c in update.changes if fields.text(MANIFEST[c.key], record.values.get(c.field)) != c.before]
+    held = {c.field: fields.text(MANIFEST[c.key], record.values.get(c.field)) for c in update.changes}
+    if all(held[c.field] == _wanted(c) for c in update.changes if c.key not in TECHNICAL):
+        return Outcome(update, "unchanged", version=record.version)
+    overwritten = [c.field for c in update.changes if held[c.field] not in (c.before, _wanted(c))]
     if overwritten:
         return Outcome(update, "stale", code="SC-E108", message=f"{', '.join(overwritten)} changed since the plan")
     if inputs_hash(record.values, input_fields) != update.inputs_hash:  # not the version: two edits can share a second
@@ -87,11 +139,20 @@ def _refusal(update: PlannedUpdate, record: Record | None, input_fields: Sequenc
     return None
 
 
+def _differing(update: PlannedUpdate, record: Record) -> PlannedUpdate:
+    """The same with the fields only that do not hold the wanted value yet."""
+    differ = tuple(c for c in update.changes if fields.text(MANIFEST[c.key], record.values.get(c.field)) != _wanted(c))
+    return update if len(differ) == len(update.changes) else replace(update, changes=differ)
+
+
+def _wanted(change: FieldChange) -> str | None:
+    return fields.text(MANIFEST[change.key], change.after)
+
+
 def _outcome(update: PlannedUpdate, result: WriteResult) -> Outcome:
     return Outcome(update, result.status, result.code, result.crm_code, result.message, result.version)
 
 
 def tally(outcomes: Sequence[Outcome]) -> Mapping[str, int]:
-    """planned, written, stale, rejected, gone, deferred."""
-    counted = {status: sum(o.status == status for o in outcomes) for status in ("written", "stale", "rejected", "gone", "deferred")}
-    return {"planned": len(outcomes), **counted}
+    """planned, then how many of each status."""
+    return {"planned": len(outcomes), **{status: sum(o.status == status for o in outcomes) for status in STATUSES}}

@@ -124,6 +124,19 @@ def text(field: ScorecardField, value: Value) -> str | None:
     return str(value)
 
 
+def sent(field: ScorecardField, text: str | None, crm: str) -> Value:
+    """Canonical text as the JSON value to send: the way back from :func:`text`. Numbers are numbers on Salesforce."""
+    if text is None:
+        return None if crm == "salesforce" else ""
+    if field.kind in ("number", "percent") and crm == "salesforce":
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            return text
+        return int(number) if number == number.to_integral_value() else float(number)
+    return text
+
+
 def shortest(number: Decimal) -> str:
     """A decimal without trailing zeros and without exponent: 29.0 → "29", 0.60 → "0.6"."""
     plain = format(number.normalize(), "f")

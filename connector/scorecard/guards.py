@@ -34,7 +34,7 @@ class Facts:
     pull_vs_mean: float | None = None
 
 
-BLOCKING = frozenset({"SC-E021", "SC-E024", "SC-E052", "SC-E071", "SC-E104"})  # cannot be approved away: the cause is mended first
+BLOCKING = frozenset({"SC-E021", "SC-E024", "SC-E052", "SC-E071", "SC-E104", "SC-E153"})  # cannot be approved away: the cause is mended first
 
 
 def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts, *, allow_large: bool = False) -> list[Finding]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from dataclasses import field as default
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -36,6 +37,8 @@ class Observed:
     version: str | None
     inputs_hash: str | None
     values: Mapping[str, str | None]
+    group: str | None = None
+    pipeline: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class FieldChange:
     """One field of one deal. ``before`` is canonical text, ``after`` the JSON value to send.
 
     ``set`` fills an empty field, ``change`` alters it, ``empty`` writes an empty answer, ``clear`` loses a value that
-    can no longer be computed.
+    can no longer be computed. ``healed``: what is there is not what we wrote last: somebody overwrote it.
     """
 
     key: str
@@ -52,10 +55,13 @@ class FieldChange:
     after: Value
     kind: ChangeKind
     why: tuple[str, ...] = ()
+    healed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedUpdate:
+    """``group``: what the record shares a lock with in the CRM (its account); updates of one group stand side by side."""
+
     connection: str
     object: str
     id: str
@@ -63,6 +69,13 @@ class PlannedUpdate:
     version: str | None
     inputs_hash: str | None
     changes: tuple[FieldChange, ...]
+    group: str | None = None
+
+    @property
+    def attempt(self) -> str:
+        """A hash of what would be sent, and of the version of the record it is meant for: what the CRM refused once, it will refuse again."""
+        values = {c.field: c.after for c in self.changes if c.key not in TECHNICAL}
+        return hashlib.sha256(orjson.dumps([self.version, values], option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +92,14 @@ class Scope:
     held: int  # only weekly values differ; they wait for the week to pass
     set_aside: int = 0  # deals in an unmapped stage
     findings: tuple[Finding, ...] = ()
+    quarantined: tuple[str, ...] = ()  # refused again and again; they wait until their value or their record changes
+    rollback_of: int | None = None  # the run whose values this part restores
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
+    """``invalid``: values that do not fit their field (path ``connection:record``); their records are left out, whole."""
+
     id: str
     created_at: str
     scopes: tuple[Scope, ...]
@@ -93,25 +110,31 @@ class Plan:
         return tuple(u for u in self.updates if u.connection == connection)
 
     def counts(self) -> dict[str, int]:
-        """records, values, clears, first_fills, unchanged, held."""
+        """records, values, clears, first_fills, healed, unchanged, held, invalid, quarantined."""
         kinds = Counter(change.kind for update in self.updates for change in update.changes if change.key not in TECHNICAL)
         return {
             "records": len(self.updates),
             "values": sum(kinds.values()),
             "clears": kinds["clear"],
             "first_fills": sum(all(c.kind == "set" or c.key in TECHNICAL for c in u.changes) for u in self.updates),
+            "healed": sum(change.healed for update in self.updates for change in update.changes),
             "unchanged": sum(scope.unchanged for scope in self.scopes),
             "held": sum(scope.held for scope in self.scopes),
+            "invalid": len({finding.path for finding in self.invalid}),
+            "quarantined": sum(len(scope.quarantined) for scope in self.scopes),
         }
 
     def verdict(self) -> str:
         """The first line of every plan."""
         c = self.counts()
+        left_out = [f"{c[key]:,} {word}" for key, word in (("invalid", "do not fit"), ("quarantined", "wait in quarantine")) if c[key]]
+        aside = f" {' and '.join(left_out)}." if left_out else ""
         if not c["records"]:
-            return f"No changes. {c['unchanged'] + c['held']:,} deals are as they should be."
+            return f"No changes. {c['unchanged'] + c['held']:,} deals are as they should be.{aside}"
+        healed = f", {c['healed']:,} overwritten ones healed" if c["healed"] else ""
         return (
-            f"{c['records']:,} records would change, {c['clears']:,} values cleared, {c['unchanged'] + c['held']:,} records unchanged. "
-            "Nothing is created or deleted."
+            f"{c['records']:,} records would change, {c['clears']:,} values cleared{healed}, {c['unchanged'] + c['held']:,} records unchanged. "
+            f"Nothing is created or deleted.{aside}"
         )
 
 
@@ -127,34 +150,55 @@ class Target:
     definition: str
 
 
-def updates(
+Fits = Callable[[FieldChange, str | None], tuple[str, str] | None]
+"""(change, pipeline of the record) → code and reason, where the CRM's field would not hold the value."""
+
+
+@dataclass
+class Differences:
+    """``updates``: in the order of writing; ``unchanged``, ``held``: records; ``invalid``: values that do not fit."""
+
+    updates: list[PlannedUpdate]
+    unchanged: int = 0
+    held: int = 0
+    invalid: list[Finding] = default(default_factory=list)
+
+
+def differences(
     target: Target,
     desired: Mapping[str, Desired],
     observed: Mapping[str, Observed],
     last_written: Mapping[tuple[str, str], str | None],
     as_of: datetime,
-) -> tuple[list[PlannedUpdate], int, int, list[Finding]]:
-    """(planned updates by id, unchanged records, held records, findings for values that do not fit)."""
-    planned: list[PlannedUpdate] = []
-    unchanged = held = 0
-    invalid: list[Finding] = []
+    fits: Fits = lambda change, pipeline: None,
+) -> Differences:
+    """Desired − observed. A record with a value that does not fit is left out whole: a scorecard is never written in part.
+
+    Updates are ordered by what the records share a lock with, then by id, so that one batch does not wait for another's lock.
+    """
+    found = Differences([])
     for id in sorted(desired.keys() & observed.keys()):
-        changes, bad = _changes(target, desired[id], observed[id])
-        invalid += [Finding(code="SC-E130", path=f"{target.connection}:{id}", message=message) for message in bad]
-        if not changes:
-            unchanged += 1
-        elif _only_drift(changes, id, target, observed[id], last_written, as_of):
-            held += 1
+        seen = observed[id]
+        changes, bad = _changes(target, desired[id], seen)
+        changes = tuple(_healing(change, last_written.get((id, change.field), change.before)) for change in changes)
+        bad += [misfit for change in changes if (misfit := fits(change, seen.pipeline))]
+        if bad:
+            found.invalid += [Finding(code=code, path=f"{target.connection}:{id}", message=message) for code, message in bad]
+        elif not changes:
+            found.unchanged += 1
+        elif _only_drift(changes, target, seen, as_of):
+            found.held += 1
         else:
-            seen = observed[id]
             whole = (*changes, *_technical(target, seen, as_of))
-            planned.append(PlannedUpdate(target.connection, target.object, id, seen.name, seen.version, seen.inputs_hash, whole))
-    return planned, unchanged, held, invalid
+            update = PlannedUpdate(target.connection, target.object, id, seen.name, seen.version, seen.inputs_hash, whole, seen.group)
+            found.updates.append(update)
+    found.updates.sort(key=lambda update: (update.group or "", update.id))
+    return found
 
 
-def _changes(target: Target, desired: Desired, observed: Observed) -> tuple[tuple[FieldChange, ...], list[str]]:
+def _changes(target: Target, desired: Desired, observed: Observed) -> tuple[tuple[FieldChange, ...], list[tuple[str, str]]]:
     found: list[FieldChange] = []
-    bad: list[str] = []
+    bad: list[tuple[str, str]] = []
     for key, name in target.field_names.items():
         field = MANIFEST[key]
         if key in TECHNICAL or key not in desired.values:
@@ -162,13 +206,18 @@ def _changes(target: Target, desired: Desired, observed: Observed) -> tuple[tupl
         try:
             after = fields.wire(field, _inside(field, desired.values[key], target), target.crm)
         except ValueError as error:
-            bad.append(str(error))
+            bad.append(("SC-E130", str(error)))
             continue
         before = fields.text(field, observed.values.get(name))
         if fields.text(field, after) != before:
             found.append(FieldChange(key, name, before, after, "set" if before is None else "change", tuple(desired.why.get(key, ()))))
     moved = any(change.key == "stage" for change in found)
     return tuple(_with_kind(change, moved) for change in found), bad
+
+
+def _healing(change: FieldChange, written: str | None) -> FieldChange:
+    """``written``: what we wrote last; the present value where we never did."""
+    return change if written == change.before else replace(change, healed=True)
 
 
 def _inside(field: ScorecardField, value: object, target: Target) -> object:
@@ -182,21 +231,12 @@ def _with_kind(change: FieldChange, moved: bool) -> FieldChange:
         return change
     field = MANIFEST[change.key]
     answer = field.empty_is_answer or (field.of_the_stage and moved)
-    return FieldChange(change.key, change.field, change.before, change.after, "empty" if answer else "clear", change.why)
+    return replace(change, kind="empty" if answer else "clear")
 
 
-def _only_drift(
-    changes: tuple[FieldChange, ...],
-    id: str,
-    target: Target,
-    observed: Observed,
-    last_written: Mapping[tuple[str, str], str | None],
-    as_of: datetime,
-) -> bool:
+def _only_drift(changes: tuple[FieldChange, ...], target: Target, observed: Observed, as_of: datetime) -> bool:
     """True if nothing but weekly values differ, they are still what we wrote, and less than a week has passed since."""
-    if any(MANIFEST[c.key].cadence != "weekly" or c.before is None or c.kind == "clear" for c in changes):
-        return False
-    if any(last_written.get((id, c.field), c.before) != c.before for c in changes):
+    if any(MANIFEST[c.key].cadence != "weekly" or c.before is None or c.kind == "clear" or c.healed for c in changes):
         return False
     stamp = observed.values.get(target.field_names.get("updated_at", ""))
     return stamp is not None and as_of - datetime.fromisoformat(stamp) < WEEK
@@ -233,7 +273,10 @@ def loads(data: bytes) -> Plan:
         return Plan(
             id=raw["id"],
             created_at=raw["created_at"],
-            scopes=tuple(Scope(**{**s, "findings": tuple(Finding(**f) for f in s["findings"])}) for s in raw["scopes"]),
+            scopes=tuple(
+                Scope(**{**s, "findings": tuple(Finding(**f) for f in s["findings"]), "quarantined": tuple(s.get("quarantined", ()))})
+                for s in raw["scopes"]
+            ),
             updates=tuple(
                 PlannedUpdate(**{**u, "changes": tuple(FieldChange(**{**c, "why": tuple(c["why"])}) for c in u["changes"])}) for u in raw["updates"]
             ),

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert
 
+from connector.state.audit import append
 from connector.state.database import Database, Now, upsert
 from connector.state.tables import Connections, Pauses, StagesSeen, table
 
@@ -96,14 +97,19 @@ class ConnectionBook:
 
     def pause(self, connection: str, reason: str) -> None:
         """Takes effect before the next batch of a push that runs now. A second pause gives the newer reason, since the first."""
-        row = {"connection": connection, "reason": reason, "since": self._clock.now()}
+        now = self._clock.now()
+        row = {"connection": connection, "reason": reason, "since": now}
         with self._database.write() as db:
             upsert(db, PAUSES, [row], keep=("since",))
+            append(db, now, "connection.paused", connection, {"reason": reason})
 
     def resume(self, connection: str) -> bool:
         """False if it was not paused."""
         with self._database.write() as db:
-            return db.execute(delete(PAUSES).where(PAUSES.c.connection == connection)).rowcount == 1
+            resumed = db.execute(delete(PAUSES).where(PAUSES.c.connection == connection)).rowcount == 1
+            if resumed:
+                append(db, self._clock.now(), "connection.resumed", connection)
+        return resumed
 
     def paused(self, connection: str) -> Pause | None:
         with self._database.read() as db:

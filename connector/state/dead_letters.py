@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from connector.errors import StateError
 from connector.model.records import DeadLetter
+from connector.state.audit import append
 from connector.state.database import Database, Now, chunks
 from connector.state.tables import DeadLetters, table
 
@@ -35,6 +36,8 @@ class Letter:
     status: str
     ignored_until: datetime | None
     reason: str | None
+    attempt: str | None = None
+    refusals: int = 0
 
 
 def put(connection: Connection, name: str, letters: Sequence[DeadLetter], run: int | None, now: datetime) -> None:
@@ -43,6 +46,7 @@ def put(connection: Connection, name: str, letters: Sequence[DeadLetter], run: i
         {
             "connection": name, "stream": letter.stream, "record": letter.record, "code": letter.code, "field": letter.field,
             "message": letter.message, "run": run, "first_at": now, "last_at": now, "count": 1, "status": "open",
+            "attempt": letter.attempt, "refusals": 0 if letter.attempt is None else 1,
         }
         for letter in letters
     ]  # fmt: skip
@@ -57,6 +61,8 @@ def put(connection: Connection, name: str, letters: Sequence[DeadLetter], run: i
         "last_at": statement.excluded.last_at,
         "count": LETTERS.c.count + 1,
         "status": case((still_ignored, "ignored"), else_="open"),
+        "attempt": statement.excluded.attempt,
+        "refusals": case((LETTERS.c.attempt == statement.excluded.attempt, LETTERS.c.refusals + 1), else_=statement.excluded.refusals),
     }
     connection.execute(statement.on_conflict_do_update(index_elements=["connection", "stream", "record", "code"], set_=changing), rows)
 
@@ -71,7 +77,7 @@ def settle(connection: Connection, name: str, stream: str, records: set[str], fa
     standing = connection.execute(query.where(LETTERS.c.status != "resolved")).all()
     mended = [row.id for row in standing if row.record in touched and (row.record, row.code) not in now_failing]
     for some in chunks(mended):
-        connection.execute(update(LETTERS).where(LETTERS.c.id.in_(some)).values(status="resolved", ignored_until=None, reason=None))
+        connection.execute(update(LETTERS).where(LETTERS.c.id.in_(some)).values(status="resolved", ignored_until=None, reason=None, refusals=0))
     return len(mended)
 
 
@@ -119,13 +125,20 @@ class DeadLetterBook:
 
     def ignore(self, number: int, *, until: datetime, reason: str) -> None:
         """Leave it alone until then. Raises StateError SC-E184."""
-        self._set(number, status="ignored", ignored_until=until, reason=reason)
+        self._set(number, "dead_letter.ignored", status="ignored", ignored_until=until, reason=reason)
 
     def resolve(self, number: int, *, reason: str | None = None) -> None:
         """Close it by hand; it opens again if the record fails again. Raises StateError SC-E184."""
-        self._set(number, status="resolved", ignored_until=None, reason=reason)
+        self._set(number, "dead_letter.resolved", status="resolved", ignored_until=None, reason=reason, refusals=0)
 
-    def _set(self, number: int, **values: object) -> None:
+    def quarantined(self, connection: str, stream: str, after: int) -> dict[str, Letter]:
+        """Record → what stands against it, of updates that were refused ``after`` times or more, each time the very same."""
+        return {x.record: x for x in self.find(connection, status=None, stream=stream, limit=-1) if x.refusals >= after and x.status != "resolved"}
+
+    def _set(self, number: int, action: str, **values: object) -> None:
         with self._database.write() as db:
             if db.execute(update(LETTERS).where(LETTERS.c.id == number).values(**values)).rowcount != 1:
                 raise StateError(f"no dead letter {number}", code="SC-E184", next_step="connector dead-letters list")
+            letter = db.execute(select(LETTERS.c.connection, LETTERS.c.record, LETTERS.c.code).where(LETTERS.c.id == number)).one()
+            detail = {"code": letter.code, "record": letter.record, "reason": values.get("reason"), "until": values.get("ignored_until")}
+            append(db, self._clock.now(), action, f"{letter.connection} dead letter {number}", detail)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, ScalarResult, func, insert, select, update
 
+from connector.state.audit import append
 from connector.state.database import Database, Now
 from connector.state.leases import check_fence
 from connector.state.tables import Opportunities, Writes, table
@@ -31,10 +32,11 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the writes of one record. ``version``: the record's version after the write, where the CRM told it."""
+    """What became of the writes of one record. ``pending``: nobody knows yet, the CRM has to be asked. ``version``: the record's version after
+    the write, where the CRM told it."""
 
     record: str
-    status: Literal["written", "rejected", "skipped"]
+    status: Literal["written", "rejected", "skipped", "pending"]
     code: str | None = None
     message: str | None = None
     version: str | None = None
@@ -58,6 +60,16 @@ class Write:
     message: str | None
     at: datetime
     scrubbed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the CRM said about a row whose result nobody knew. ``status``: written; skipped: nothing of it arrived; unknown: somebody
+    has edited the field since, so that nobody can tell."""
+
+    write: Write
+    status: Literal["written", "skipped", "unknown"]
+    message: str | None = None
 
 
 class Ledger:
@@ -85,8 +97,9 @@ class Ledger:
             if rows:
                 db.execute(insert(WRITES), rows)
 
-    def results(self, run: int, connection: str, outcomes: Sequence[Outcome]) -> None:
-        """What became of a batch, in one transaction: ledger rows, and for written deals the values that the state believes observed.
+    def results(self, run: int, connection: str, outcomes: Sequence[Outcome], about: Mapping[str, Any] | None = None) -> None:
+        """What became of a batch, in one transaction: ledger rows, for written deals the values that the state believes observed, and the
+        row of the audit, with ``about`` (plan, its hash, mapping version) in its detail.
 
         No fence is asked for: the write has happened, whoever holds the lease now.
         """
@@ -96,8 +109,27 @@ class Ledger:
                 mine = (WRITES.c.run == run, WRITES.c.connection == connection, WRITES.c.record == outcome.record, WRITES.c.status == "pending")
                 if outcome.status == "written":
                     self._observe(db, connection, outcome, list(db.execute(select(WRITES.c.field, WRITES.c.after).where(*mine))))
+                if outcome.status == "pending":
+                    continue
                 values = {"status": outcome.status, "code": outcome.code, "message": outcome.message, "at": now}
                 db.execute(update(WRITES).where(*mine).values(values))
+            if outcomes:
+                records: dict[str, list[str]] = {}
+                for outcome in outcomes:
+                    records.setdefault(outcome.status, []).append(outcome.record)
+                append(db, now, "batch.written", f"{connection} run {run}", {"run": run, **(about or {}), "records": records})
+
+    def settle(self, run: int, connection: str, settled: Sequence[Settled]) -> None:
+        """What the CRM said about pending rows, found by ``run``: the ledger, the values that the state believes observed, the audit."""
+        now = self._clock.now()
+        counts = {status: sum(one.status == status for one in settled) for status in ("written", "skipped", "unknown")}
+        with self._database.write_durably() as db:
+            for one in settled:
+                db.execute(update(WRITES).where(WRITES.c.id == one.write.id).values(status=one.status, message=one.message, at=now))
+                if one.status == "written":
+                    set_observed(db, connection, one.write.record, {one.write.field: one.write.after}, None)
+            detail = {"run": run, "of_runs": sorted({one.write.run for one in settled}), "values": counts}
+            append(db, now, "batch.settled", f"{connection} run {run}", detail)
 
     def _observe(self, db: Connection, connection: str, outcome: Outcome, written: Iterable[Any]) -> None:
         values = {row.field: row.after for row in written}

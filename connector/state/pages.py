@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from operator import attrgetter
 from typing import Any
 
@@ -24,13 +26,15 @@ WRITES = table(Writes)
 
 KEPT_BY_A_TOMBSTONE = frozenset({"connection", "id", "opportunity", "kind", "modified_at"})
 """What stays of a record that is gone: its identity, and the stamp by which an older page is told from a newer one."""
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 COLUMNS = {name: columns(name) for name in TABLES}
 BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items")
 
 
 @dataclass(frozen=True, slots=True)
 class PageCounts:
-    """What a page did. ``stale``: records left alone because the state holds a newer version; ``resolved``: dead letters that now map."""
+    """What a page did. ``stale``: records left alone because the state holds a newer version; ``resolved``: dead letters that now map;
+    ``echoes``: deals whose inputs and scorecard values are those that the state holds."""
 
     upserts: int = 0
     deleted: int = 0
@@ -38,6 +42,7 @@ class PageCounts:
     dead_letters: int = 0
     resolved: int = 0
     observations: int = 0
+    echoes: int = 0
 
 
 Key = tuple[Any, ...]
@@ -143,6 +148,36 @@ def stored_stamps(connection: Connection, name: str, page: Sequence[Mapped]) -> 
         query = select(DEALS.c.id, DEALS.c.modified_at).where(DEALS.c.connection == name, DEALS.c.id.in_(some), DEALS.c.modified_at.is_not(None))
         found.update({row.id: row.modified_at for row in connection.execute(query)})
     return found
+
+
+def echoes(connection: Connection, name: str, page: Sequence[Mapped]) -> int:
+    """Deals of a page that say nothing new: what the connector reads of them, and its own fields, are as the state holds them. Ask before storing."""
+    coming = {row.id: row for mapped in page for row in mapped.rows if isinstance(row, Opportunity) and row.inputs_hash is not None}
+    found = 0
+    for some in chunks(sorted(coming)):
+        query = select(DEALS.c.id, DEALS.c.inputs_hash, DEALS.c.observed).where(
+            DEALS.c.connection == name, DEALS.c.id.in_(some), DEALS.c.deleted.is_(False)
+        )
+        for held in connection.execute(query):
+            row = coming[held.id]
+            found += not row.deleted and row.inputs_hash == held.inputs_hash and _same(row.observed, held.observed)
+    return found
+
+
+def _same(one: Mapping[str, str | None], other: Mapping[str, str | None]) -> bool:
+    """The same values, however they are spelt: 29.0 is 29, an instant has milliseconds or none."""
+    return one.keys() == other.keys() and all(_plain(value) == _plain(other[name]) for name, value in one.items())
+
+
+def _plain(value: str | None) -> str | None:
+    if value is None or value == "":
+        return None
+    if INSTANT.match(value):
+        return value[:19]
+    try:
+        return str(Decimal(value).normalize())
+    except InvalidOperation:
+        return value
 
 
 def store(connection: Connection, name: str, batch: Batch, run: int | None, now: datetime) -> tuple[int, int]:

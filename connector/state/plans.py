@@ -11,11 +11,12 @@ from sqlalchemy import Integer, cast, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from connector.errors import StateError
+from connector.state.audit import append
 from connector.state.database import Database, Now
 from connector.state.tables import Plans, table
 
 PLANS = table(Plans)
-Status = Literal["saved", "awaiting", "applied", "partial", "rejected"]
+Status = Literal["saved", "awaiting", "approved", "applied", "partial", "rejected", "superseded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,13 @@ class PlanBook:
         try:
             with self._database.write() as db:
                 db.execute(insert(PLANS).values(values))
+                append(
+                    db,
+                    plan.created_at,
+                    "plan.saved",
+                    f"plan {id}",
+                    {"plan": id, "sha256": sha256, "status": status, "waits": reason, **(summary or {})},
+                )
         except IntegrityError as error:
             raise StateError(f"plan {id} exists already", next_step="make the plan again") from error
         return plan
@@ -82,6 +90,13 @@ class PlanBook:
         with self._database.read() as db:
             return [SavedPlan(**row) for row in db.execute(query).mappings()]
 
+    def supersede(self, newer: str, connections: Sequence[str]) -> list[str]:
+        """Older plans of the same connections that still await approval need none any more: ``newer`` holds what they did, as of now."""
+        older = [
+            p.id for p in self.find(statuses=("awaiting",)) if p.id != newer and set((p.summary or {}).get("connections", ())) <= set(connections)
+        ]
+        return [id for id in older if self.set_status(id, "superseded", reason=f"plan {newer} takes its place", expected=("awaiting",))]
+
     def set_status(self, id: str, status: Status, *, reason: str | None = None, expected: Sequence[Status] = ()) -> bool:
         """True if changed. ``expected``: only from one of these, so that of two who decide at once one wins. A reason is kept if none is given.
 
@@ -93,6 +108,9 @@ class PlanBook:
         values: dict[str, Any] = {"status": status} if reason is None else {"status": status, "reason": reason}
         with self._database.write() as db:
             changed = db.execute(query.values(values)).rowcount == 1
+            if changed:
+                sha256 = db.scalar(select(PLANS.c.sha256).where(PLANS.c.id == id))
+                append(db, self._clock.now(), f"plan.{status}", f"plan {id}", {"plan": id, "sha256": sha256, "reason": reason})
         if not changed:
             self.get(id)
         return changed

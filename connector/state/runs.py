@@ -15,7 +15,7 @@ from connector.state.tables import Runs, RunStreams, table
 
 RUNS = table(Runs)
 STREAMS = table(RunStreams)
-Kind = Literal["pull", "push", "sync"]
+Kind = Literal["pull", "push", "sync", "rollback"]
 Status = Literal["running", "ok", "partial", "failed", "blocked", "interrupted"]
 
 

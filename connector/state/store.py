@@ -14,6 +14,7 @@ from connector.errors import StateError
 from connector.model.records import DeadLetter, Mapped
 from connector.state import census, dead_letters, pages, schema
 from connector.state.alerts import AlertBook
+from connector.state.audit import AuditBook
 from connector.state.calls import CallBook
 from connector.state.census import Census
 from connector.state.connections import ConnectionBook
@@ -28,7 +29,7 @@ from connector.state.rates import RateBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
 from connector.state.survivors import aliases
-from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Runs, RunStreams, table
+from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Owners, Runs, RunStreams, table
 
 BOOKMARKS = table(Bookmarks)
 DEALS = table(Opportunities)
@@ -36,12 +37,15 @@ CHANGES = table(Changes)
 
 
 class Seen(NamedTuple):
-    """A live deal as last pulled. ``observed``: scorecard field → wire text."""
+    """A live deal as last pulled. ``observed``: scorecard field → wire text; ``group``: what it shares a lock with in the CRM (its account);
+    ``pipeline``: as the CRM has it."""
 
     version: str | None
     inputs_hash: str | None
     name: str | None
     observed: dict[str, str | None]
+    group: str | None = None
+    pipeline: str | None = None
 
 
 class Store:
@@ -63,6 +67,7 @@ class Store:
         self.rates = RateBook(database)
         self.calls = CallBook(database, clock)
         self.alerts = AlertBook(database)
+        self.audit = AuditBook(database, clock)
 
     @classmethod
     def open(cls, path_or_url: str | Path, clock: Now, *, migrate: bool = True) -> Store:
@@ -118,6 +123,7 @@ class Store:
         now = self.clock.now()
         with self.database.write() as db:
             check_fence(db, connection, fence, now)
+            known = pages.echoes(db, connection, mapped)
             batch = pages.Batch.of(mapped, complete_for, pages.stored_stamps(db, connection, mapped))
             gone, logged = pages.store(db, connection, batch, run, seen_at or now)
             dead_letters.put(db, connection, dead, run, now)
@@ -125,7 +131,7 @@ class Store:
             if aside is not None:
                 census.set_aside(db, connection, stream, records, aside)
             pages.set_bookmark(db, connection, stream, bookmark, fingerprint, now)
-        return PageCounts(batch.size, gone, batch.stale, len(dead), resolved, logged)
+        return PageCounts(batch.size, gone, batch.stale, len(dead), resolved, logged, known)
 
     def bookmark(self, connection: str, stream: str, *, fingerprint: str | None = None) -> dict[str, str] | None:
         """How far the stream has been read; None: from nothing. So too where it was mapped under another fingerprint than this one."""
@@ -198,15 +204,24 @@ class Store:
         return found
 
     def observed(self, connection: str) -> dict[str, Seen]:
-        """id → (version, inputs_hash, name, scorecard field → wire text) of live deals."""
-        query = select(DEALS.c.id, DEALS.c.version, DEALS.c.inputs_hash, DEALS.c.name, DEALS.c.observed).where(*_live(DEALS, connection))
+        """id → what is known of the scorecard of live deals."""
+        of = DEALS.c
+        query = select(of.id, of.version, of.inputs_hash, of.name, of.observed, of.account, of.native_pipeline).where(*_live(DEALS, connection))
         with self.database.read() as db:
-            return {row.id: Seen(row.version, row.inputs_hash, row.name, row.observed) for row in db.execute(query.order_by(DEALS.c.id))}
+            return {row[0]: Seen(*row[1:]) for row in db.execute(query.order_by(of.id))}
 
     def set_observed(self, connection: str, id: str, values: Mapping[str, Wire], version: str | None = None) -> bool:
         """What a write has left in the CRM, until the next pull says so too. False where the deal is unknown or deleted."""
         with self.database.write() as db:
             return set_observed(db, connection, id, dict(values), version)
+
+    def owner_names(self, connection: str) -> dict[str, str]:
+        """Deal → the name of its owner, of live deals whose owner is known by name."""
+        owners = table(Owners)
+        on = (owners.c.connection == DEALS.c.connection) & (owners.c.id == DEALS.c.owner)
+        query = select(DEALS.c.id, owners.c.name).join(owners, on).where(*_live(DEALS, connection), owners.c.name.is_not(None))
+        with self.database.read() as db:
+            return {row.id: row.name for row in db.execute(query)}
 
     def live_ids(self, connection: str, name: str) -> set[str]:
         """Ids that the state holds alive in a canonical table that has ids: to be compared with the CRM's after a full pull."""

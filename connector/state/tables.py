@@ -301,7 +301,7 @@ class Bookmarks(SQLModel, table=True):
 
 
 class Runs(SQLModel, table=True):
-    """``kind``: pull, push, sync; ``status``: running, ok, partial, failed, blocked, interrupted."""
+    """``kind``: pull, push, sync, rollback; ``status``: running, ok, partial, failed, blocked, interrupted."""
 
     __tablename__ = "runs"
     __table_args__ = (Index("runs_by_connection", "connection", "id"),)
@@ -404,7 +404,9 @@ class Leases(SQLModel, table=True):
 
 
 class DeadLetters(SQLModel, table=True):
-    """Records and updates that did not get through: codes and field names, never values. ``status``: open, ignored, resolved."""
+    """Records and updates that did not get through: codes and field names, never values. ``status``: open, ignored, resolved.
+
+    ``attempt``: hash of an update that the CRM refused, and of the version it was meant for; ``refusals``: how often it refused just that."""
 
     __tablename__ = "dead_letters"
     __table_args__ = (UniqueConstraint("connection", "stream", "record", "code", name="one_dead_letter"),)
@@ -422,10 +424,12 @@ class DeadLetters(SQLModel, table=True):
     status: str = "open"
     ignored_until: datetime | None = None
     reason: str | None = None
+    attempt: str | None = None
+    refusals: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
 
 class Plans(SQLModel, table=True):
-    """``status``: saved, awaiting, applied, partial, rejected. ``sha256`` is that of the file at ``path``."""
+    """``status``: saved, awaiting, approved, applied, partial, rejected, superseded. ``sha256`` is that of the file at ``path``."""
 
     __tablename__ = "plans"
     id: str = _key()
@@ -441,7 +445,8 @@ class Plans(SQLModel, table=True):
 class Writes(SQLModel, table=True):
     """The ledger: one row per record and field, there with the before-image before the first byte is sent.
 
-    ``status``: pending, written, rejected, skipped. ``scrubbed``: the record was deleted in the CRM, its values are gone here too.
+    ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and somebody's edit since).
+    ``scrubbed``: the record was deleted in the CRM, its values are gone here too.
     """
 
     __tablename__ = "writes"
@@ -535,6 +540,20 @@ class Pauses(SQLModel, table=True):
     connection: str = _key()
     reason: str
     since: datetime
+
+
+class Audit(SQLModel, table=True):
+    """Who did what: only ever added to, each row with the hash of the one before. Text throughout, so that every byte is under the hash."""
+
+    __tablename__ = "audit"
+    seq: int = _key()
+    at: str
+    actor: str
+    action: str
+    subject: str
+    detail: str = Field(sa_type=Text)
+    previous: str
+    hash: str
 
 
 def table(model: type[SQLModel]) -> Table:

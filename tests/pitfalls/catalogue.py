@@ -1,6 +1,6 @@
 """The situations in which connectors fail their users: what ours must do, and what published readers were seen to do.
 
-``PITFALLS``: number → Pitfall, numbers 1–66 without those of write-back (18, 56–65). ``RECORDED``: cases seen in recorded
+``PITFALLS``: number → Pitfall, numbers 1–66. ``RECORDED``: cases seen in recorded
 traffic of the real APIs, numbered R1–R27. A test claims an entry with ``@pytest.mark.pitfall(number)`` and says by the
 parameter ``crm`` which CRM it ran on. Peers' results were observed by running the named versions against a local server:
 
@@ -49,6 +49,7 @@ PITFALLS = {
     "15": Pitfall("test_more_than_10000_in_one_millisecond_terminates", "a full instant is drained by id ranges", peers="ML AB (HubSpot): endless"),
     "16": Pitfall("test_window_restart_makes_progress", "a page without a new id stops the run", peers="ML AB (HubSpot): endless"),
     "17": Pitfall("test_same_second_does_not_repeat_the_job", "progress on every page"),
+    "18": Pitfall("test_own_write_is_not_a_change", "a write that comes back triggers nothing and is nobody's activity"),
     "19": Pitfall("test_merged_records_collapse", "losers become tombstones, their rows point to the survivor", peers="none"),
     "20": Pitfall("test_merge_loser_is_tombstoned", "losers never update by themselves", peers="none"),
     "21": Pitfall("test_identity_is_the_crm_id", "key by the CRM's id only"),
@@ -102,6 +103,20 @@ PITFALLS = {
     "53": Pitfall("test_new_field_is_not_lost_before_discovery", "the schema is read in every run"),
     "54": Pitfall("test_cleared_value_clears_downstream", "null and empty text are carried"),
     "55": Pitfall("test_missing_amount_is_not_zero", "unknown is null with a reason"),
+    "56": Pitfall("test_csv_null_is_hash_na", "#N/A clears, an empty cell leaves", (SF,)),
+    "57": Pitfall("test_failed_rows_of_a_green_job_are_read", "failed and unprocessed results are always read", (SF,)),
+    "58": Pitfall("test_207_is_not_success", "a 207 is read record by record", (HS,)),
+    "58b": Pitfall("test_bad_row_does_not_stop_the_batch", "a refused batch is halved down to the record"),
+    "58c": Pitfall("test_silent_no_op_is_noticed", "a success that kept another value is looked at again", (HS,)),
+    "59": Pitfall("test_picklist_checked_per_record_type", "options are checked before sending, per record type"),
+    "60": Pitfall("test_lock_and_governor_errors_shrink_the_batch", "sorted by account, halved, locked ones alone at the end", (SF,)),
+    "61": Pitfall("test_failed_update_never_creates", "an update that fails stays an update", peers="hotglue: creates (read in its source)"),
+    "62": Pitfall(
+        "test_rejected_field_is_reported_not_dropped", "no retry without the field", peers="hotglue, Grouparoo: dropped (read in their source)"
+    ),
+    "63": Pitfall("test_unknown_option_is_never_replaced_by_the_first", "refused before sending", peers="hotglue: first option (read in its source)"),
+    "64": Pitfall("test_unchanged_rerun_writes_nothing", "desired − observed in the CRM itself", peers="Census: compares with what it sent"),
+    "65": Pitfall("test_too_long_is_invalid_not_truncated", "too long is ours to mend, not cut", peers="Grouparoo: cuts (read in its source)"),
     "66": Pitfall("test_secrets_and_bodies_never_logged", "redaction"),
 }
 

@@ -24,7 +24,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from connector import app, connected, runs
+from connector import app, connected, keeping
 from connector.pulls import Pull
 from connector.sandbox.world import World
 from connector.state.leases import LeaseBook
@@ -108,13 +108,13 @@ def _one_call_at_once() -> Iterator[None]:
 def _without_extras() -> Iterator[None]:
     """Left out are the snapshots of the company's measures that a sync keeps at its end, which cost as much as its pull, and the
     threads that renew leases: time stands still here."""
-    plain, defaults = runs.__dict__["remember"], LeaseBook.take.__kwdefaults__
-    runs.__dict__["remember"] = lambda project, known: None
+    plain, defaults = keeping.__dict__["remember"], LeaseBook.take.__kwdefaults__
+    keeping.__dict__["remember"] = lambda project, known: None
     LeaseBook.take.__kwdefaults__ = {**(defaults or {}), "heartbeat": None}
     try:
         yield
     finally:
-        runs.__dict__["remember"] = plain
+        keeping.__dict__["remember"] = plain
         LeaseBook.take.__kwdefaults__ = defaults
 
 

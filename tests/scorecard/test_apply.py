@@ -59,7 +59,7 @@ def test_every_record_is_accounted_for_and_before_images_come_first(crm: MemoryC
     journal = Journal(crm)
     outcomes = list(apply(plan, crm, INPUTS, journal, batch_size=3))
     assert [o.status for o in outcomes] == ["stale", "stale", "written", "gone", "rejected", "written", "written"]
-    assert tally(outcomes) == {"planned": 7, "written": 3, "stale": 2, "rejected": 1, "gone": 1, "deferred": 0}
+    assert tally(outcomes) == {"planned": 7, "written": 3, "unchanged": 0, "stale": 2, "rejected": 1, "gone": 1, "deferred": 0}
     assert journal.befores == [(plan[n].id, "slow") for n in (2, 4, 5, 6)]
     assert journal.afters == outcomes
     assert (outcomes[4].crm_code, outcomes[4].message) == ("RULE", "close date must be in the future")

@@ -37,7 +37,8 @@ def held_by(target: Target, values: dict[str, object], updated: str = "2026-11-1
 
 def planned(target: Target, desired: dict[str, object], observed: dict[str, str | None], last: dict[tuple[str, str], str | None] | None = None):  # type: ignore[no-untyped-def]
     seen = {"1": Observed("Deal", "v1", "h", observed)}
-    return plan.updates(target, {"1": Desired(desired, {})}, seen, last or {}, NOW)
+    found = plan.differences(target, {"1": Desired(desired, {})}, seen, last or {}, NOW)
+    return found.updates, found.unchanged, found.held, found.invalid
 
 
 @pytest.mark.parametrize("target", [SALESFORCE, HUBSPOT], ids=["salesforce", "hubspot"])
@@ -78,15 +79,16 @@ def test_an_overwritten_weekly_value_is_healed_at_once() -> None:
     held = held_by(SALESFORCE, VALUES) | {"KPI_Win_Chance__c": "1"}
     [update], _, waiting, _ = planned(SALESFORCE, VALUES, held, {("1", "KPI_Win_Chance__c"): "54"})
     assert waiting == 0
-    assert [(c.before, c.after) for c in update.changes if c.key == "win_chance"] == [("1", 54)]
+    assert [(c.before, c.after, c.healed) for c in update.changes if c.key == "win_chance"] == [("1", 54, True)]
+    assert not any(c.healed for c in update.changes if c.key != "win_chance")
 
 
-def test_a_value_that_does_not_fit_is_invalid_and_the_rest_is_planned() -> None:
+def test_a_value_that_does_not_fit_is_invalid_and_leaves_its_record_out_whole() -> None:
     labels = {"pilot": "P" * 41}
     target = Target("sf", "salesforce", "Opportunity", SALESFORCE.field_names, labels, "d")
-    [update], _, _, [finding] = planned(target, VALUES, {})
-    assert finding.code == "SC-E130"
-    assert "stage" not in {c.key for c in update.changes}
+    updates, _, _, [finding] = planned(target, VALUES, {})
+    assert (finding.code, finding.path) == ("SC-E130", "sf:1")
+    assert updates == []
 
 
 @given(st.fixed_dictionaries({k: st.sampled_from([VALUES[k], None if MANIFEST[k].kind != "list" else []]) for k in KEYS}))

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from connector.crms.base import Field, FieldType, Option, OrgInfo, Pipeline, Rate, Stage
+from connector.crms.manifest import PREFIX
 from connector.crms.retry import ATTEMPTS
 from connector.crms.salesforce import soql
 from connector.crms.salesforce.transport import Client
@@ -131,7 +132,12 @@ def pipelines(client: Client) -> tuple[Pipeline, ...]:
         legal = tuple(_stage(dictionary[v["value"]]) if v["value"] in dictionary else Stage(id=v["value"], label=v["label"]) for v in values)
         offered = {stage.id for stage in legal}
         stages = legal + tuple(stage for stage in retired if stage.id not in offered)
-        found.append(Pipeline(id=row["DeveloperName"], label=row["Name"], stages=stages, active=bool(row["IsActive"])))
+        options = {
+            name: frozenset(str(entry["value"]) for entry in told["values"])
+            for name, told in answer["picklistFieldValues"].items()
+            if name.lower().startswith(PREFIX) and isinstance(told, dict) and isinstance(told.get("values"), list)
+        }
+        found.append(Pipeline(id=row["DeveloperName"], label=row["Name"], stages=stages, active=bool(row["IsActive"]), options=options))
     return tuple(found)
 
 

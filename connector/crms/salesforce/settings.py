@@ -27,6 +27,7 @@ class SalesforceSettings:
     ``audience``: login (production) or test; None takes it from the address. ``used_today``: calls that earlier runs of the day made.
     ``bulk_above``: rows of a window from which on it is read by a Bulk job (None: never); they are counted only for a first load or
     a window of ``count_from`` or longer. ``bulk_page``: rows committed together. ``bulk_wait``: how long a run waits for a job.
+    ``bulk_write_above``: updates of one write above which they go through a Bulk job (None: never).
     Raises SettingsError: SC-E014 plain http to a host that is not loopback, SC-E011 a part of the flow is missing, SC-E010 otherwise.
     """
 
@@ -45,6 +46,7 @@ class SalesforceSettings:
     bulk_above: int | None = 20_000
     bulk_page: int = 10_000
     bulk_wait: timedelta = timedelta(hours=1)
+    bulk_write_above: int | None = None
     count_from: timedelta = timedelta(days=2)
     write_batch: int = 200
     daily_calls: int | None = None
@@ -67,8 +69,8 @@ class SalesforceSettings:
             raise SettingsError(f"api_version {self.api_version!r}: {OLDEST_VERSION} or later is needed", code="SC-E055")
         if not 200 <= self.page_size <= 2_000:
             raise SettingsError("page_size: Salesforce takes 200 to 2,000")
-        if self.bulk_page < 1 or (self.bulk_above is not None and self.bulk_above < 0):
-            raise SettingsError("bulk_above and bulk_page: a number of rows is needed")
+        if self.bulk_page < 1 or min(self.bulk_above or 0, self.bulk_write_above or 0) < 0:
+            raise SettingsError("bulk_above, bulk_write_above and bulk_page: a number of rows is needed")
         if not 1 <= self.write_batch <= 200:
             raise SettingsError("limits.write_batch: Salesforce takes 1 to 200")
         self._check_flow()

@@ -1,9 +1,9 @@
-"""Writing: collections of up to 200 records, one result for each, whatever becomes of a batch."""
+"""Writing: collections of up to 200 records, or a Bulk job for very many; one result for each, whatever becomes of a batch."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,9 @@ from connector.crms import retry
 from connector.crms.base import Update, WriteResult
 from connector.crms.manifest import Manifest, refuse_outside
 from connector.crms.salesforce import soql
+from connector.crms.salesforce.bulk import JobLost
 from connector.crms.salesforce.faults import DEAD_LETTERS, GONE, GOVERNOR, Problem, problems
+from connector.crms.salesforce.ingest import Ingest, fits
 from connector.crms.salesforce.settings import SalesforceSettings
 from connector.crms.salesforce.transport import Client
 from connector.errors import (
@@ -28,18 +30,21 @@ from connector.errors import (
 )
 
 LOCK_TRIES = 3
+LOCK = "UNABLE_TO_LOCK_ROW"
 Outcome = tuple[Update, Problem | None]
 Answered = tuple[Update, WriteResult]
 
 
 class Writer:
-    """The write side of one connection. The batch size falls on governor errors and stays low for the rest of the run."""
+    """The write side of one connection. The batch size falls on locks and governor errors and stays low for the rest of the run."""
 
     def __init__(self, client: Client, clock: Clock, settings: SalesforceSettings, manifest: Manifest) -> None:
         self._client = client
         self._clock = clock
         self._manifest = manifest
         self._size = settings.write_batch
+        self._bulk_above = settings.bulk_write_above
+        self._ingest = Ingest(client, settings)
 
     def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
         """See Crm.write. The check against the manifest is made here, at the call, before the first result is asked for."""
@@ -47,22 +52,55 @@ class Writer:
         return self._results([replace(update) for update in in_order(updates)])
 
     def _results(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
-        waiting = list(updates)
-        open_ = {id(update): update for update in waiting}
+        open_ = {id(update): update for update in updates}
+        try:
+            for update, result in self._answers(list(updates)):
+                del open_[id(update)]
+                yield result
+        except (BudgetReached, Transient) as stop:
+            # Nothing more gets through now; setting absolute values again later does no harm.
+            yield from (_deferred(update, stop) for update in open_.values())
+        except (AuthenticationError, MissingScope) as stop:
+            yield from (_deferred(update, stop) for update in open_.values())
+            raise
+
+    def _answers(self, waiting: list[Update]) -> Iterator[Answered]:
+        """Bulk where there are very many, then batch by batch, then what was locked, each alone."""
+        if self._bulk_above is not None and len(waiting) > self._bulk_above:
+            waiting = yield from self._in_bulk(waiting)
+        locked: list[Update] = []
         while waiting:
             batch = self._next(waiting)
             del waiting[: len(batch)]
+            yield from self._batch(batch, locked)
+        for update in locked:
+            yield update, self._alone(update)
+
+    def _in_bulk(self, updates: Sequence[Update]) -> Generator[Answered, None, list[Update]]:
+        """What a job settles; returns what is left for collections: locked and failed ones that a smaller batch may bring through, second
+        updates of a record, and everything where the org takes no job."""
+        first: dict[tuple[str, str], Update] = {}
+        rest: list[Update] = []
+        for update in updates:
+            key = (update.object, soql.to18(update.id))
+            if key not in first and update.values and fits(update):
+                first[key] = update
+            else:
+                rest.append(update)
+        for object_ in dict.fromkeys(object_ for object_, _ in first):
+            mine = [update for (of, _), update in first.items() if of == object_]
             try:
-                for update, result in self._batch(batch):
-                    del open_[id(update)]
-                    yield result
-            except (BudgetReached, Transient) as stop:
-                # Nothing more gets through now; setting absolute values again later does no harm.
-                yield from (_deferred(update, stop) for update in open_.values())
-                return
-            except (AuthenticationError, MissingScope) as stop:
-                yield from (_deferred(update, stop) for update in open_.values())
-                raise
+                found = self._ingest.update(mine)
+            except JobLost:
+                rest += mine
+                continue
+            for update, problem in found.done:
+                if problem and (problem.code == LOCK or GOVERNOR.search(problem.message)):
+                    rest.append(update)
+                else:
+                    yield update, _result(update, problem)
+            rest += found.left
+        return in_order(rest)
 
     def _next(self, waiting: Sequence[Update]) -> Sequence[Update]:
         """The next batch: never the same record twice, since Salesforce refuses that."""
@@ -74,8 +112,10 @@ class Writer:
             seen.add(key)
         return waiting[: self._size]
 
-    def _batch(self, batch: Sequence[Update]) -> Iterator[Answered]:
-        """The results of one batch. Raises BudgetReached, Transient, AuthenticationError, MissingScope when nothing more gets through."""
+    def _batch(self, batch: Sequence[Update], locked: list[Update]) -> Iterator[Answered]:
+        """The results of one batch, without those that go to ``locked``, whose turn comes at the end.
+
+        Raises BudgetReached, Transient, AuthenticationError, MissingScope when nothing more gets through."""
         yield from ((update, WriteResult(update.id, "written")) for update in batch if not update.values)
         sent = [update for update in batch if update.values]
         if not sent:
@@ -83,21 +123,22 @@ class Writer:
         try:
             outcomes = self._send(sent)
         except TooLarge as error:
-            yield from self._smaller(sent, Problem("TOO_LARGE", error.message), len(sent))
+            yield from self._smaller(sent, Problem("TOO_LARGE", error.message), len(sent), locked)
             return
         except CrmConfigError as error:
-            yield from self._refused(sent, error)
+            yield from self._refused(sent, error, locked)
             return
         again: list[tuple[Update, Problem]] = []
         for update, problem in outcomes:
             if problem and GOVERNOR.search(problem.message):
                 again.append((update, problem))
-            elif problem and problem.code == "UNABLE_TO_LOCK_ROW":
-                yield update, self._alone(update)
+            elif problem and problem.code == LOCK:
+                locked.append(update)
+                self._size = min(self._size, max(1, len(sent) // 2))
             else:
                 yield update, _result(update, problem)
         if again:
-            yield from self._smaller([update for update, _ in again], again[0][1], len(sent))
+            yield from self._smaller([update for update, _ in again], again[0][1], len(sent), locked)
 
     def _send(self, batch: Sequence[Update]) -> list[Outcome]:
         """Every update with its problem, or None where it was written. Matched by position: a refused row carries no id."""
@@ -108,7 +149,7 @@ class Writer:
             raise Transient(f"{len(batch)} updates were sent and not answered one by one")
         return [(update, _problem(update, row)) for update, row in zip(batch, answer, strict=True)]
 
-    def _smaller(self, batch: Sequence[Update], problem: Problem, size: int) -> Iterator[Answered]:
+    def _smaller(self, batch: Sequence[Update], problem: Problem, size: int, locked: list[Update]) -> Iterator[Answered]:
         """The same updates in batches of half the size, and none larger for the rest of the run."""
         if size == 1:
             yield batch[0], _result(batch[0], problem)
@@ -117,10 +158,10 @@ class Writer:
         start = 0
         while start < len(batch):
             part = batch[start : start + self._size]
-            yield from self._batch(part)
+            yield from self._batch(part, locked)
             start += len(part)
 
-    def _refused(self, batch: Sequence[Update], error: ConnectorError) -> Iterator[Answered]:
+    def _refused(self, batch: Sequence[Update], error: ConnectorError, locked: list[Update]) -> Iterator[Answered]:
         """The call as a whole was refused, so nothing of it was written: leave out whose field it names, else find the one by halving."""
         code, _, message = error.message.partition(": ")
         problem = Problem(code, message)
@@ -129,11 +170,11 @@ class Writer:
             yield from ((update, _result(update, problem)) for update in batch)
         elif named:
             yield from ((update, _result(update, problem)) for update in named)
-            yield from self._batch([update for update in batch if update not in named])
+            yield from self._batch([update for update in batch if update not in named], locked)
         else:
             middle = len(batch) // 2
-            yield from self._batch(batch[:middle])
-            yield from self._batch(batch[middle:])
+            yield from self._batch(batch[:middle], locked)
+            yield from self._batch(batch[middle:], locked)
 
     def _alone(self, update: Update) -> WriteResult:
         """A locked record once more by itself, three times, with waits between."""
@@ -143,7 +184,7 @@ class Writer:
                 [(_, problem)] = self._send([update])
             except (BudgetReached, Transient) as stop:
                 return _deferred(update, stop)  # the client has tried that often enough
-            if problem and problem.code == "UNABLE_TO_LOCK_ROW":
+            if problem and problem.code == LOCK:
                 raise _Locked(problem)
             return _result(update, problem)
 

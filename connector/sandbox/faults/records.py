@@ -87,6 +87,9 @@ async def _partly(fault: Fault, app: ASGIApp, scope: Scope, body: bytes, send: S
     rest = [one for one in inputs if str(one.get("id")) not in victims]
     # the API takes no empty batch: where nothing is left, the frame of an answer is had from a read of nothing
     answer = await _behind(app, scope, request | {"inputs": rest}) if rest else None
+    if answer and answer.start["status"] >= 400:  # the CRM refuses the others as a whole, before it comes to any
+        await whole(answer, answer.text(), send)
+        return
     frame = orjson.loads(answer.text()) if answer else {"status": "COMPLETE", "results": []}
     error = missing("DEAL", hit)
     if fault.kind == "row-conflict":

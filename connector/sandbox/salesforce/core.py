@@ -65,6 +65,7 @@ class Core:
         self.category_of = {label: value for value, label in CATEGORY_LABELS.items()}
         self.record_types: dict[str, str] = {}
         self.offered: dict[str, list[str]] = {}
+        self.granted: dict[tuple[str, str], frozenset[str]] = {}  # (record type id, field) → options of a picklist that it grants
         self.renamed: dict[str, str] = {}
         self.keys: dict[tuple[str, str], str] = {}
         self.pipelines: dict[str, str] = {}

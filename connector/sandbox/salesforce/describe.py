@@ -101,6 +101,8 @@ def picklists(org: Org, record_type: str, version: str) -> dict[str, Any]:
         if found.name == "StageName" and record_type != MASTER_RECORD_TYPE:
             allowed = set(org.offered[record_type])
             offered = [option for option in offered if option.value in allowed]
+        if (record_type, found.name) in org.granted:
+            offered = [option for option in offered if option.value in org.granted[record_type, found.name]]
         values[found.name] = {
             "controllerValues": {}, "defaultValue": None, "eTag": etag(*(o.value for o in offered)), "url": f"{base}/{found.name}",
             "values": [{"attributes": None, "label": o.label or o.value, "validFor": [], "value": o.value} for o in offered],

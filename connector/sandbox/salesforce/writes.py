@@ -130,6 +130,11 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
         value = _value(org, field, given[name])
         if isinstance(value, RowError):
             return value
+        granted = org.granted.get((str(row.get("RecordTypeId")), field.name))
+        if field.restricted and granted is not None and value is not None and value not in granted:
+            return RowError(
+                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"{field.label}: bad value for restricted picklist field: {value}", (field.name,)
+            )
         values[field.name] = value
     if new:
         missing = [f.name for f in definition.fields.values() if _required(f) and values.get(f.name) is None]

@@ -1,0 +1,89 @@
+"""Saved plans and the people who decide on them: load one as it was saved, ask its guards again, approve, reject, apply what was approved."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from connector.app import App
+from connector.errors import Blocked, Finding
+from connector.runs import QUIET, RunReport, Stopped, kept, push, trips_of
+from connector.scorecard import guards
+from connector.scorecard import plan as planning
+from connector.scorecard.plan import Plan
+from connector.sync import PushReport, Report
+
+LIFTED = frozenset({"SC-E102", "SC-E103", "SC-E105", "SC-E107"})
+"""Guards that an approval answers."""
+
+
+def load_plan(app: App, path: Path) -> Plan:
+    """A saved plan from its file. Raises Blocked SC-E109 if it is not byte for byte what was saved, or no longer to be applied."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Blocked(f"{path} cannot be read: {error.strerror}", code="SC-E184") from error
+    made = planning.loads(data)
+    saved = app.store.plans.get(made.id)
+    if saved.sha256 != planning.digest(data):
+        raise Blocked(f"{path} is not the plan that was saved as {made.id}", code="SC-E109")
+    if saved.status in ("applied", "rejected", "superseded"):
+        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
+    for scope in made.scopes:
+        if scope.mapping != app.definitions.version:
+            raise Blocked(f"the mapping changed since plan {made.id} was made", code="SC-E109")
+    return made
+
+
+def check_guards(app: App, made: Plan, *, allow_large: bool, scheduled: bool = False) -> dict[str, list[Finding]]:
+    """The guards again, just before applying. Approval answers those that are about the plan itself; without one the person who applies
+    answers for a first fill, and for the share guards where ``allow_large`` says so, which is recorded. Quiet hours bind schedules only."""
+    approved = app.store.plans.get(made.id).status == "approved"
+    answered = LIFTED if approved else frozenset({"SC-E107"})
+    if not scheduled:
+        answered |= {QUIET}
+    found = {}
+    for scope in made.scopes:
+        with app.connected(scope.connection) as connected:
+            info = connected.crm.check()
+            found[scope.connection] = [t for t in trips_of(app, made, connected.name, info, allow_large) if t.code not in answered]
+            lifted = [t.message for t in trips_of(app, made, connected.name, info) if t.code == "SC-E102"] if allow_large else []
+        if lifted and not found[scope.connection]:
+            app.store.audit.add("guard.overridden", f"plan {made.id}", {"plan": made.id, "connection": scope.connection, "guards": lifted})
+    return found
+
+
+def approve(app: App, id: str) -> Plan:
+    """A person has read the plan and lets it be applied.
+
+    Raises Blocked where its file is another, where it is decided already, and where the cause must be mended first.
+    """
+    saved = app.store.plans.get(id)
+    made = load_plan(app, Path(saved.path))
+    mended_first = [f for scope in made.scopes for f in scope.findings if f.severity == "error" and f.code in guards.BLOCKING]
+    if mended_first:
+        raise Blocked(f"plan {id} cannot be approved: the cause is mended first", findings=tuple(mended_first), next_step="mend it, then plan again")
+    if not app.store.plans.set_status(id, "approved", expected=("saved", "awaiting")):
+        raise Blocked(f"plan {id} is {app.store.plans.get(id).status} already", next_step="connector plans list")
+    return made
+
+
+def reject(app: App, id: str, reason: str) -> None:
+    """A person has read the plan and does not want it. Raises Blocked where it is decided already."""
+    if not app.store.plans.set_status(id, "rejected", reason=reason, expected=("saved", "awaiting", "approved")):
+        raise Blocked(f"plan {id} is {app.store.plans.get(id).status} already", next_step="connector plans list")
+
+
+def apply_approved(app: App, name: str, *, trigger: str, report: Report | None = None, stopped: Stopped = lambda: False) -> RunReport:
+    """What was approved for one connection since, before it is planned anew; a plan that is no longer valid is set aside, never half-applied."""
+    done = RunReport()
+    for saved in app.store.plans.find(statuses=("approved",)):
+        if name not in (saved.summary or {}).get("connections", ()) or stopped():
+            continue
+        with kept(done, name):
+            made = load_plan(app, Path(saved.path))
+            trips = check_guards(app, made, allow_large=False, scheduled=True)[name]
+            if trips:
+                done.pushes.append(PushReport(name, trips=tuple(trips)))
+            else:
+                push(app, made, names=[name], trigger=trigger, report=report, stopped=stopped, done=done)
+    return done

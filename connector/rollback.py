@@ -1,0 +1,208 @@
+"""Take a push back: the values that were there before it, wherever the CRM still holds what we wrote.
+
+**Still ours** is a value that equals the last one that we wrote to that field of that record, by whichever run: what a later push of ours
+wrote over it is ours too, and what anybody else wrote since is not. Such a field gets what was there before the run that is rolled back; where
+that is there already, nothing is to be done, so that a second rollback of a run finds no work. All others are left alone and listed.
+
+A rollback is a plan like any other, saved with its hash and applied with before-images, by a run of its own that can be rolled back in turn.
+It pauses the pushes of the connection first: the next one would write the same values again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from connector import sync
+from connector.app import App
+from connector.connected import Connected
+from connector.crms.base import Crm, OrgInfo, Record, inputs_hash
+from connector.errors import Blocked, StateError
+from connector.runs import noted, recorded, write_private
+from connector.scorecard import fields
+from connector.scorecard import plan as planning
+from connector.scorecard.apply import FINE
+from connector.scorecard.fields import MANIFEST, ScorecardField
+from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate, Scope
+from connector.state.ledger import Wire, Write
+from connector.state.store import Store
+from connector.sync import PushReport, Report
+
+WRITTEN = frozenset({"written", "unknown"})
+"""Rows of the ledger whose value the CRM holds, or may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """One value that is not restored, and why. ``field`` None: the whole record."""
+
+    record: str
+    name: str | None
+    field: str | None
+    why: str
+
+
+@dataclass
+class Undone:
+    """What a rollback found and did. ``plan``: what it restores; ``pushed`` None: nothing was written, as in a dry run."""
+
+    of_run: int
+    connection: str
+    plan: Plan
+    left: list[Left]
+    as_before: int = 0
+    run: int | None = None
+    pushed: PushReport | None = None
+
+    @property
+    def restored(self) -> int:
+        """Values that are as they were, by this rollback."""
+        done = [o for o in self.pushed.outcomes if o.status in FINE] if self.pushed else []
+        return sum(len(o.update.changes) for o in done)
+
+    @property
+    def exit_code(self) -> int:
+        """3 where something could not be restored."""
+        failed = self.pushed is not None and (self.pushed.left > 0 or any(o.status not in FINE for o in self.pushed.outcomes))
+        return 3 if self.left or failed else 0
+
+
+def rollback(app: App, run: int, *, only: Sequence[str] = (), dry_run: bool = False, report: Report | None = None) -> Undone:
+    """Restore what one push (or rollback) replaced. ``only``: these fields, by CRM name or manifest key.
+
+    Raises StateError SC-E184 for an unknown run, Blocked for one that wrote nothing.
+    """
+    found = app.store.runs.get(run)
+    writes = [w for w in app.store.ledger.of_run(run) if w.status != "rejected"]
+    if found.kind not in ("push", "rollback") or not writes:
+        raise Blocked(f"run {run} ({found.kind}) wrote nothing that could be rolled back", next_step="connector plans list")
+    if dry_run:
+        with app.connected(found.connection) as connected:
+            return _planned(app, connected, run, only)
+    with recorded(app, found.connection, "rollback", "cli") as own, app.connected(found.connection) as connected:
+        sync.settle(connected, app.store, own.id)
+        undone = _planned(app, connected, run, only)
+        undone.run = own.id
+        if undone.plan.updates:
+            _push(app, connected, undone, own.id, report or Report())
+        own.status = "partial" if undone.exit_code else "ok"
+        own.summary = {"of_run": run, "restored": undone.restored, "left": len(undone.left), "plan": undone.plan.id}
+    return undone
+
+
+def _push(app: App, connected: Connected, undone: Undone, run: int, report: Report) -> None:
+    """Pause, save the plan, write."""
+    name, made = undone.connection, undone.plan
+    app.store.connections.pause(name, f"rollback of run {undone.of_run}")
+    path, data = app.resolved.state_dir / "plans" / f"{made.id}.json", planning.dumps(made)
+    write_private(path, data)
+    sha256 = planning.digest(data)
+    summary = {**made.counts(), "connections": [name]}
+    app.store.plans.save(made.id, path=str(path), sha256=sha256, summary=summary, reason=f"rollback of run {undone.of_run}")
+    begun = {"run": run, "of_run": undone.of_run, "plan": made.id, "sha256": sha256, "left": len(undone.left)}
+    app.store.audit.add("rollback.began", f"{name} run {undone.of_run}", begun)
+    connected.crm.meter.pushing = True
+    told = noted(report, connected, run)
+    undone.pushed = sync.push(connected, app.store, made, run, report=told, sha256=sha256, despite_pause=True, input_fields=())
+    done = all(o.status in FINE for o in undone.pushed.outcomes)
+    app.store.plans.set_status(made.id, "applied" if done and not undone.pushed.left else "partial")
+
+
+# -- what can be restored --------------------------------------------------------------------------------------------------
+
+
+def _planned(app: App, connected: Connected, run: int, only: Sequence[str]) -> Undone:
+    info = connected.crm.check()
+    name = connected.name
+    keys = {field: MANIFEST[key] for key, field in connected.mapped.mapping.scorecard.written.items() if key in MANIFEST}
+    chosen = _chosen(only, keys)
+    writes = [w for w in app.store.ledger.of_run(run, connection=name) if not chosen or w.field in chosen]
+    undone = Undone(run, name, Plan("", "", (), ()), [])
+    updates = changes_of(undone, writes, connected.crm, app.store, keys, connected.mapped.kind)
+    undone.plan = _plan(app, connected, info, run, updates, len({write.record for write in writes}))
+    return undone
+
+
+def changes_of(undone: Undone, writes: Sequence[Write], crm: Crm, store: Store, keys: Mapping[str, ScorecardField], kind: str) -> list[PlannedUpdate]:
+    """What the CRM's present values leave to restore of these writes of one run, in the order of writing; all else is noted in ``undone``."""
+    images: dict[tuple[str, str], dict[str, Write]] = {}
+    for write in writes:
+        if write.status in WRITTEN:
+            images.setdefault((write.object, write.record), {}).setdefault(write.field, write)  # the first image is that before the run
+    last, known = store.ledger.last_written(undone.connection), store.observed(undone.connection)
+    updates: list[PlannedUpdate] = []
+    for object in sorted({object for object, _ in images}):
+        mine = {record: found for (of, record), found in images.items() if of == object}
+        wanted = sorted({field for found in mine.values() for field in found if field in keys})
+        now = crm.fetch(object, sorted(mine), wanted)
+        for record, found in sorted(mine.items()):
+            seen = known.get(record)
+            one = _One(object, record, seen.name if seen else None, now.get(record), found, last, keys, kind)
+            if changes := one.changes(undone):
+                held, group = now[record], seen.group if seen else None
+                updates.append(PlannedUpdate(undone.connection, object, record, one.name, held.version, inputs_hash(held.values, ()), changes, group))
+    return sorted(updates, key=lambda u: (u.group or "", u.id))
+
+
+def _chosen(only: Sequence[str], keys: Mapping[str, ScorecardField]) -> frozenset[str]:
+    """The fields named, by CRM name or key. Raises StateError for one that is no scorecard field: it would silently match nothing."""
+    by_key = {field.key: name for name, field in keys.items()}
+    unknown = [name for name in only if name not in keys and name not in by_key]
+    if unknown:
+        raise StateError(f"{unknown[0]!r} is no scorecard field of this connection", code="SC-E022", next_step=f"one of {', '.join(sorted(keys))}")
+    return frozenset(by_key.get(name, name) for name in only)
+
+
+@dataclass
+class _One:
+    """One record of a rollback: what it holds now, and the images of the run."""
+
+    object: str
+    record: str
+    name: str | None
+    now: Record | None
+    images: Mapping[str, Write]
+    last: Mapping[tuple[str, str], Wire]
+    keys: Mapping[str, ScorecardField]
+    crm: str
+
+    def changes(self, undone: Undone) -> tuple[FieldChange, ...]:
+        if self.now is None:
+            undone.left.append(Left(self.record, self.name, None, "the record was deleted or merged since"))
+            return ()
+        found = []
+        for field, image in self.images.items():
+            why = self._why_not(field, image)
+            if why:
+                undone.left.append(Left(self.record, self.name, field, why))
+                continue
+            known = self.keys[field]
+            held, before = fields.text(known, self.now.values.get(field)), fields.text(known, image.before)
+            if held == before:
+                undone.as_before += 1
+            else:
+                after = fields.sent(known, before, self.crm)
+                kind: planning.ChangeKind = "empty" if before is None else "set" if held is None else "change"
+                found.append(FieldChange(known.key, field, held, after, kind, (f"as before run {image.run}",)))
+        return tuple(found)
+
+    def _why_not(self, field: str, image: Write) -> str | None:
+        assert self.now is not None
+        if field not in self.keys:
+            return "the mapping does not name this field any more, so it may not be written"
+        if image.scrubbed:
+            return "the record was deleted once, and its values with it"
+        known, held = self.keys[field], self.now.values.get(field)
+        text = fields.text(known, held)
+        if text == fields.text(known, image.before):
+            return None
+        ours = self.last.get((self.record, field), image.after)
+        return None if text == fields.text(known, ours) else "somebody else has changed it since"
+
+
+def _plan(app: App, connected: Connected, info: OrgInfo, run: int, updates: Sequence[PlannedUpdate], population: int) -> Plan:
+    scope = Scope(
+        connection=connected.name, crm=connected.mapped.kind, org_id=info.org_id, mapping=app.definitions.version, as_of=info.now.isoformat(),
+        population=population, unchanged=population - len(updates), held=0, rollback_of=run,
+    )  # fmt: skip
+    return Plan(app.store.plans.next_id(), app.clock.now().isoformat(), (scope,), tuple(updates))
