@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST_ARGS ?=
 
-.PHONY: demo test lint unit golden pitfalls peers faults docs screenshot cassettes clean
+.PHONY: demo test lint unit golden pitfalls peers vendor faults docs screenshot cassettes clean
 
 demo: $(READY)
 	$(BIN)/connector demo
@@ -29,6 +29,9 @@ pitfalls: $(READY)
 peers: $(READY)
 	$(BIN)/python -m pytest tests/peers -q -m peers
 
+vendor: $(READY)
+	$(BIN)/python -m pytest tests/vendor -q -m vendor
+
 faults: $(READY)
 	$(BIN)/python -m tests.faults
 
@@ -51,4 +54,4 @@ $(READY): requirements.lock pyproject.toml
 	@touch $(READY)
 
 clean:
-	rm -rf $(VENV) .peers .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .peers .vendor .pytest_cache .mypy_cache .ruff_cache .hypothesis

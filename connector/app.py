@@ -17,6 +17,7 @@ from connector.errors import AuthenticationError, Finding, SettingsError
 if TYPE_CHECKING:
     from connector.connected import Connected, Definitions, MappedConnection
     from connector.crms.base import Crm, Meter, RefreshTokens
+    from connector.crms.provisioning import Provisioner
     from connector.mapping.load import MappingSet
     from connector.mapping.schema import CrmMapping
     from connector.settings import Connection, Resolved
@@ -127,6 +128,29 @@ class App:
             crm.close()
             spending.note()
 
+    @contextlib.contextmanager
+    def provisioner(self, name: str, token: str | None = None) -> Iterator[Provisioner]:
+        """What provisions a connection's CRM, opened and closed again. ``token``: an administrator's, used for this alone and kept nowhere;
+        None: the connection's own credential, which may only look. Raises SettingsError where the CRM has no provisioning.
+        """
+        from connector.connected import Spending
+        from connector.crms import registry
+
+        declared = self.resolved.connection(name)
+        made = registry.provisioner(declared.crm)(self._settings(name, declared), self.clock, token)
+        spending = Spending(self.store.calls, name, made.meter, self._days_of(name))
+        try:
+            yield made
+        finally:
+            made.close()
+            spending.note()
+
+    def _settings(self, name: str, declared: Connection) -> Any:
+        """What an adapter is opened with. Raises SettingsError."""
+        if declared.flow == "sandbox" and not (declared.base_url and settings.loopback(declared.base_url)):
+            raise SettingsError(f'connections.{name}: flow = "sandbox" is allowed on loopback only')
+        return _SETTINGS[declared.crm](self.resolved, name, declared, self.calls_today(name), self._refresh_tokens(name, declared))
+
     def credential(self, name: str) -> str:
         """A hash of what a connection signs in with: another one may try where this one was refused."""
         declared = self.resolved.connection(name)
@@ -197,10 +221,7 @@ class App:
         from connector.crms import registry
 
         declared = self.resolved.connection(name)
-        if declared.flow == "sandbox" and not (declared.base_url and settings.loopback(declared.base_url)):
-            raise SettingsError(f'connections.{name}: flow = "sandbox" is allowed on loopback only')
-        made = _SETTINGS[declared.crm](self.resolved, name, declared, self.calls_today(name), self._refresh_tokens(name, declared))
-        return registry.adapter(declared.crm)(made, clock=self.clock, manifest=manifest)
+        return registry.adapter(declared.crm)(self._settings(name, declared), clock=self.clock, manifest=manifest)
 
     def _refresh_tokens(self, name: str, declared: Connection) -> RefreshTokens | None:
         """Where the flow's refresh token lives on. Raises SettingsError where there is no token, or no key to encrypt it with."""

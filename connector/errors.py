@@ -287,6 +287,11 @@ CODES: dict[str, Code] = {
     "SC-E128": Code("the record is gone", "nothing: it is marked deleted"),
     "SC-E129": Code("the CRM refused a value", "see its message"),
     "SC-E130": Code("the value does not fit the CRM field (refused before sending)", "correct the field in the CRM to what mappings/README.md lists"),
+    "SC-E150": Code("the CRM refuses the fields that were to be provisioned; nothing was changed", "see what it says of each"),
+    "SC-E151": Code(
+        "a field of a scorecard's name is there with another type", "give ours another name in the mapping: a type is never changed by the connector"
+    ),
+    "SC-W152": Code("a scorecard field of ours is used by no mapping", "nothing; or remove it in the CRM: no field is ever deleted from here"),
     "SC-E153": Code("the connection's user may not see or edit a scorecard field", "assign the permission set KPI_Scorecard_Integration"),
     "SC-W155": Code("a rule of the CRM may refuse scorecard values", "have its administrator leave the connector's fields out of the rule"),
     "SC-E154": Code("a scorecard field does not exist in the CRM", "provision it, or switch it off in the mapping"),

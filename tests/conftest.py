@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 SHARED = os.environ.get("CONNECTOR_SHARED_DATA")
-OPTIONAL = {"live", "peers"}
+OPTIONAL = {"live", "peers", "vendor"}
 _skipped: list[str] = []
 
 
@@ -26,7 +26,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Optional groups run only when asked for by name: ``-m live``, ``-m peers``."""
+    """Optional groups run only when asked for by name: ``-m live``, ``-m peers``, ``-m vendor``."""
     asked = config.option.markexpr or ""
     left_out = {group for group in OPTIONAL if group not in asked}
     items[:] = [item for item in items if not left_out & {marker.name for marker in item.iter_markers()}]

@@ -19,7 +19,7 @@ ALLOWED = {  # column → what of ours it may import beside itself
     "mapping": {"mapping", "errors", "model", "crms.base", "privacy", "clock"},
     "kpis": {"kpis", "errors", "clock", "model"},
     "report": {"report", "errors", "clock", "model", "kpis"},
-    "scorecard": {"scorecard", "errors", "model", "crms.base"},
+    "scorecard": {"scorecard", "errors", "model", "crms.base", "crms.provisioning"},
     "state": {"state", "errors", "model", "clock"},
     "sandbox": {"sandbox"},
     "alerts": {"errors", "settings", "model"},

@@ -18,20 +18,22 @@ from connector.sandbox.errors import SandboxError
 
 T = TypeVar("T")
 Port = Annotated[int, typer.Option(help="port on 127.0.0.1")]
+_BARE = "CRMs in which nobody has provisioned the scorecard"
 
 
 def up(
     port: Port = SANDBOX_PORT,
     latency_ms: Annotated[int, typer.Option(help="delay of every answer")] = 0,
     foreground: Annotated[bool, typer.Option("--foreground", help="stay, and stop with Ctrl-C")] = False,
+    bare: Annotated[bool, typer.Option("--bare-scorecard", help=_BARE)] = False,
 ) -> Answer:
     """Start the sandbox: a seeded Salesforce org and HubSpot portal on loopback. Returns when it answers."""
     if foreground:
         from connector.sandbox.server import serve
 
-        serve("127.0.0.1", port)
+        serve("127.0.0.1", port, latency_ms=latency_ms, bare=bare)
         return Answer(text=["sandbox stopped"])
-    found = said(lambda: process.up(state_dir(), port, latency_ms=latency_ms))
+    found = said(lambda: process.up(state_dir(), port, latency_ms=latency_ms, bare=bare))
     word = "already up" if found.already else "up"
     text = f"sandbox {word} at {found.base_url}, its clock at {found.health['now']}: {_counts(found.health)}"
     return Answer(summary={"base_url": found.base_url, "already": found.already}, result=asdict(found), text=[text])
@@ -45,9 +47,10 @@ def down() -> Answer:
 
 def seed(
     source: Annotated[Path | None, typer.Option("--from", help="directory of CSV files: accounts, sales_pipeline, sales_teams, products")] = None,
+    bare: Annotated[bool | None, typer.Option("--bare-scorecard/--with-scorecard", help=f"{_BARE}; default: as it was started")] = None,
 ) -> Answer:
     """Fill the sandbox again: with its own business, or with the deals of outside CSV files (Salesforce org only)."""
-    found = _control("seed", **{"from": str(source.resolve()) if source else None})
+    found = _control("seed", **{"from": str(source.resolve()) if source else None, "bare": bare})
     return Answer(
         summary=dict(found), result=found, text=[f"seeded {'from ' + str(source) if source else 'with its own business'}: {_counts(found)}"]
     )
@@ -63,6 +66,14 @@ def reset() -> Answer:
     """Back to the first day; everything written since is gone."""
     found = _control("reset")
     return Answer(summary=dict(found), result=found, text=[f"reset to {found['now']}: {_counts(found)}"])
+
+
+def token(
+    login: Annotated[str, typer.Option("--as", help="admin, integration, rep, or a user name of the org")] = "integration",
+) -> Answer:
+    """An access token of one of the sandbox org's users, on standard output alone: to be piped on. The sandbox takes it, nothing else does."""
+    found = said(lambda: process.ask(base_url(), "POST", "salesforce/token", {"as": login}))
+    return Answer(summary={"username": found["username"]}, result=found, text=[str(found["access_token"])])
 
 
 def state_dir() -> Path:

@@ -400,7 +400,8 @@ def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
     pattern = _SCORECARD_NAME[mapping.crm]
     form = "KPI_…__c" if mapping.crm == "salesforce" else "kpi_…"
     sections = (("opportunity", mapping.scorecard.opportunity, (*names.WRITTEN, *names.COMPUTED)),
-                ("account", mapping.scorecard.account, names.ACCOUNT_SCORECARD))  # fmt: skip
+                ("account", mapping.scorecard.account, names.ACCOUNT_SCORECARD),
+                ("contact", mapping.scorecard.contact, names.CONTACT_SCORECARD))  # fmt: skip
     for section, fields, known in sections:
         seen: dict[str, str] = {}
         for key, field in fields.items():
@@ -414,6 +415,15 @@ def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
             elif field in seen:
                 yield document.finding("SC-E020", f"{field} already holds {seen[field]}", path)
             seen[field] = key
+    if mapping.scorecard.mode == "two_fields" and not mapping.scorecard.written:
+        said = "mode two_fields writes pace and stale_reason: name at least one of them"
+        yield document.finding("SC-E025", said, ("scorecard", "mode"))
+    if mapping.scorecard.mode == "companion" and mapping.crm != "salesforce":
+        yield document.finding("SC-E020", "mode companion is for Salesforce only", ("scorecard", "mode"))
+    objects = [("rep", mapping.scorecard.rep), ("snapshot", mapping.scorecard.snapshot)]
+    for section, named in objects:
+        if named is not None and named.object is not None and not pattern.fullmatch(named.object):
+            yield document.finding("SC-E020", f"only an object called {form} is ever ours, not {named.object}", ("scorecard", section, "object"))
     rep = mapping.scorecard.rep
     if rep is not None and (rep.object is None) == (rep.none is None):
         yield document.finding("SC-E020", "name either object or none", ("scorecard", "rep"))

@@ -95,6 +95,8 @@ WRITTEN: Mapping[str, ScorecardKind] = {
     "definition": "text",
 }  # fmt: skip
 """Scorecard keys of a deal that the connector writes → the type the CRM field must have."""
+TWO_FIELDS = ("pace", "stale_reason")
+"""All that is written in the two-field mode."""
 COMPUTED = (
     "days_in_stage", "days_in_crm_stage", "stalled", "deal_age", "pilot_days", "pilot_overrun", "secq_days", "loi_to_secq_days",
     "clearance_to_order_days", "blended_arr", "days_since_buyer", "weighted_amount", "pilot_started_on", "pilot_ended_on",
@@ -104,6 +106,7 @@ ACCOUNT_SCORECARD = (
     "arr", "nrr_12m", "renewal_on", "health_tier", "health_reason", "adoption", "milestones_on_time", "go_live_days",
     "pull_through_per_unit", "open_pipeline", "active_kols", "expansion_triggers", "first_contact_on",
 )  # fmt: skip
+CONTACT_SCORECARD = ("kol_score", "kol_last_touch", "kol_referred_deals")
 
 ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {
     "salesforce": ("Task", "Event", "EmailMessage"), "hubspot": ("calls", "emails", "meetings", "tasks"),

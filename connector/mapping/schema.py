@@ -215,18 +215,37 @@ class RepScorecard(Strict):
     none: str | None = None
 
 
-class Scorecard(Strict):
-    """The only fields that can ever be written. null switches a field off."""
+class SnapshotScorecard(Strict):
+    """``object``: a custom object with one row per KPI, subject, window and day."""
 
+    object: Identifier
+
+
+class Scorecard(Strict):
+    """The only fields that can ever be written. null switches a field off.
+
+    ``mode``: ``record``, every field that is named, on the deal; ``two_fields``, Pace and Stale reason alone; ``companion``, the fields lie on
+    an object of their own beside the deal, which is then never written.
+    """
+
+    mode: Literal["record", "two_fields", "companion"] = "record"
     population: Population = Population()
     opportunity: dict[Annotated[str, _one_of(*names.WRITTEN, *names.COMPUTED)], str | None] = Field(default_factory=dict)
     account: dict[Annotated[str, _one_of(*names.ACCOUNT_SCORECARD)], str | None] = Field(default_factory=dict)
+    contact: dict[Annotated[str, _one_of(*names.CONTACT_SCORECARD)], str | None] = Field(default_factory=dict)
     rep: RepScorecard | None = None
+    snapshot: SnapshotScorecard | None = None
 
     @property
     def written(self) -> Mapping[str, str]:
-        """Key → field of the deal's fields that are switched on and written by the connector; formulas and anchors are left out."""
-        return {key: field for key, field in self.opportunity.items() if field is not None and key in names.WRITTEN}
+        """Key → field of the deal's fields that are switched on and written by the connector; formulas and anchors are left out.
+
+        None in companion mode: the deal itself is never written then.
+        """
+        if self.mode == "companion":
+            return {}
+        among = names.TWO_FIELDS if self.mode == "two_fields" else names.WRITTEN
+        return {key: field for key, field in self.opportunity.items() if field is not None and key in among}
 
 
 class Deny(Strict):

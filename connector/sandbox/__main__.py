@@ -17,9 +17,10 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=DEFAULT_PORT)
     parser.add_argument("--latency-ms", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bare-scorecard", action="store_true")
     given = parser.parse_args(words)
     try:
-        server.serve(given.host, given.port, latency_ms=given.latency_ms, seed=given.seed)
+        server.serve(given.host, given.port, latency_ms=given.latency_ms, seed=given.seed, bare=given.bare_scorecard)
     except SandboxError as error:
         print(error, file=sys.stderr)
         return 1

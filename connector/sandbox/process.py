@@ -41,8 +41,8 @@ class Running:
     already: bool = False
 
 
-def up(state_dir: Path, port: int = DEFAULT_PORT, latency_ms: int = 0) -> Running:
-    """Start the sandbox in the background and return once it answers.
+def up(state_dir: Path, port: int = DEFAULT_PORT, latency_ms: int = 0, *, bare: bool = False) -> Running:
+    """Start the sandbox in the background and return once it answers. ``bare``: without anything of the scorecard in the CRMs.
 
     ``state_dir`` gets ``sandbox.pid`` and ``sandbox.log``, both readable by the owner only. Where one runs already, that one is
     returned. Raises SandboxError if that one has another port, the port is taken, or the start fails (with the log's tail).
@@ -56,7 +56,16 @@ def up(state_dir: Path, port: int = DEFAULT_PORT, latency_ms: int = 0) -> Runnin
         raise SandboxError(f"{port} is no port", "choose one from 1024 to 65535")
     _refuse_if_taken(port)
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-    command = [sys.executable, "-m", "connector.sandbox", "--port", str(port), "--latency-ms", str(latency_ms)]
+    command = [
+        sys.executable,
+        "-m",
+        "connector.sandbox",
+        "--port",
+        str(port),
+        "--latency-ms",
+        str(latency_ms),
+        *(["--bare-scorecard"] if bare else []),
+    ]
     with os.fdopen(_private(state_dir / "sandbox.log"), "wb") as log:
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own module
     _children[child.pid] = child

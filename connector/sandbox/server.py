@@ -39,6 +39,8 @@ _PAGE = """<!doctype html>
 <ul>
 <li>Salesforce: <code>/services/oauth2/token</code>, <code>/services/data/…</code></li>
 <li>HubSpot: <code>/oauth/…</code>, <code>/crm/…</code>, <code>/account-info/…</code>, <code>/settings/…</code></li>
+<li>As people see it: <a href="/sandbox/salesforce/deals?as=rep">a rep's deals</a>,
+<a href="/sandbox/salesforce/logins">who can log in</a> (<code>POST /sandbox/salesforce/token</code>)</li>
 <li>Control: <a href="/sandbox/health"><code>/sandbox/health</code></a>,
 <code>POST /sandbox/seed</code>, <code>/sandbox/tick</code>, <code>/sandbox/reset</code>, <code>/sandbox/faults</code> (GET, POST, DELETE)</li>
 </ul>
@@ -76,10 +78,10 @@ def loopback(host: str) -> str:
     return host
 
 
-def serve(host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, latency_ms: int = 0, seed: int = 1) -> None:
+def serve(host: str = "127.0.0.1", port: int = DEFAULT_PORT, *, latency_ms: int = 0, seed: int = 1, bare: bool = False) -> None:
     """Seed a world and serve it until the process is told to stop. Raises SandboxError if the host or port will not do."""
     with _listen(loopback(host), port) as listener:
-        world = World(seed)
+        world = World(seed, bare=bare)
         world.seed()
         with suppress(KeyboardInterrupt):
             _server(create_app(world, latency_ms)).run(sockets=[listener])
@@ -148,6 +150,9 @@ class _Crms:
         if self._routed is None or any(a is not b for a, b in zip(self._routed, present, strict=True)):
             self._router = Router([*salesforce_api.routes(present[0]), *hubspot_api.routes(present[1])])
             self._routed = present
+        if scope["type"] == "http" and scope["path"].startswith("/sandbox/"):  # pages for people are no CRM's: no fault strikes them
+            await self._router(scope, receive, send)
+            return
         if self._latency:
             await asyncio.sleep(self._latency)
         await self._world.faults.serve(self._router, scope, self._noted(scope, receive), send)
@@ -200,11 +205,14 @@ class _Control:
         return JSONResponse(self._state())
 
     async def seed(self, request: Request) -> Response:
-        """``{"from": directory or null}``"""
+        """``{"from": directory or null, "bare": true, false or null}``; null leaves it as it was."""
         body = await _body(request)
-        source = body.get("from")
+        source, bare = body.get("from"), body.get("bare")
         if not (source is None or isinstance(source, str)):
             raise SandboxError("from must be a directory or null")
+        if not (bare is None or isinstance(bare, bool)):
+            raise SandboxError("bare must be true, false or null")
+        self._world.bare = self._world.bare if bare is None else bare
         done: dict[str, Any] = {"events": self._world.seed()} if source is None else {"loaded": self._world.load_csv(Path(source))}
         return JSONResponse(done | self._state())
 
@@ -235,7 +243,7 @@ class _Control:
 
     def _state(self) -> dict[str, Any]:
         now = self._world.clock.now.isoformat().replace("+00:00", "Z")
-        return {"ok": True, "pid": os.getpid(), "now": now, "source": self._world.source, **self._world.counts()}
+        return {"ok": True, "pid": os.getpid(), "now": now, "source": self._world.source, "bare": self._world.bare, **self._world.counts()}
 
 
 async def _body(request: Request) -> dict[str, Any]:

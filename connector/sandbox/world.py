@@ -21,6 +21,7 @@ _SET_UP = SEED_START - timedelta(days=30)  # when the CRMs were bought
 _MOST_DAYS = 3660
 JOURNAL = 5_000
 """Requests that a world remembers."""
+_SCORECARD = "kpi_scorecard"  # the portal's group of scorecard properties
 _OBJECTS = {
     "Opportunity": "opportunities", "Account": "accounts", "Contact": "contacts", "User": "users", "Task": "tasks", "Event": "events",
 }  # fmt: skip
@@ -49,8 +50,10 @@ class World:
     business: Business | None
     source: str
 
-    def __init__(self, seed: int = 1) -> None:
+    def __init__(self, seed: int = 1, *, bare: bool = False) -> None:
+        """``bare``: the CRMs of a company that has not provisioned the scorecard: no field, property or permission set of it."""
         self.number = seed
+        self.bare = bare
         self.journal: deque[Asked] = deque(maxlen=JOURNAL)
         self.faults = Desk(self)
         self._empty()
@@ -107,7 +110,7 @@ class World:
         """
         rows = csv_seed.read(directory)
         clock = VirtualClock(rows.begins - timedelta(days=30))
-        org = Org(clock)
+        org = Org(clock, bare=self.bare)
         counts = csv_seed.load(org, rows)
         self._empty(clock)
         self.org, self.source = org, "csv"
@@ -124,7 +127,11 @@ class World:
     def _empty(self, clock: VirtualClock | None = None) -> None:
         self.faults.clear()
         self.clock = clock or VirtualClock(_SET_UP)
-        self.org = Org(self.clock)
+        self.org = Org(self.clock, bare=self.bare)
         self.portal = Portal(self.clock)
+        if self.bare:
+            for properties in self.portal.properties.values():
+                for name in [name for name, prop in properties.items() if prop.group == _SCORECARD]:
+                    del properties[name]
         self.business = None
         self.source = "empty"

@@ -410,3 +410,41 @@ def test_an_answer_without_a_body_stays_one(world: World, url: str, kind: str) -
             requests.get(describe, **ask)
     else:
         assert (requests.get(describe, **ask).status_code, requests.get(describe, **ask).content) == (304, b"")
+
+
+def test_a_rule_on_an_unrelated_field_refuses_and_a_bypass_lets_through(world: World, url: str) -> None:
+    """Whoever holds the custom permission that the rule asks for is spared."""
+    org = world.org
+    org.insert("CustomPermission", {"DeveloperName": "KPI_Bypass_Automation", "MasterLabel": "Bypass"})
+    fault = world.faults.add("salesforce", "validation-rule", parameters={
+        "formula": "AND(NOT($Permission.KPI_Bypass_Automation), ISBLANK(LeadSource))", "message": "Lead source is missing",
+    })  # fmt: skip
+    assert write_sf(world, url)[0]["errors"][0] == {
+        "statusCode": "FIELD_CUSTOM_VALIDATION_EXCEPTION", "message": "Lead source is missing", "fields": [],
+    }  # fmt: skip
+    assert [row["ErrorMessage"] for row in org.tables["ValidationRule"].rows.values()] == ["Lead source is missing"]
+    own = next(key for key, row in org.tables["PermissionSet"].rows.items() if row["Name"] == "KPI_Scorecard_Integration")
+    given = org.insert("SetupEntityAccess", {"ParentId": own, "SetupEntityId": next(iter(org.tables["CustomPermission"].rows))})
+    assert write_sf(world, url)[0]["success"]
+    org.delete("SetupEntityAccess", given)
+    assert not write_sf(world, url)[0]["success"]
+    world.faults.clear(fault.number)
+    assert write_sf(world, url)[0]["success"]
+    assert not org.tables["ValidationRule"].rows
+    with pytest.raises(SandboxError, match="Field Foo__c does not exist"):
+        world.faults.add("salesforce", "validation-rule", parameters={"formula": "ISBLANK(Foo__c)"})
+
+
+def test_a_flow_touches_another_field_on_update(world: World, url: str) -> None:
+    org = world.org
+    fault = world.faults.add("salesforce", "flow", parameters={"field": "Description", "value": "by flow"})
+    assert write_sf(world, url)[0]["success"]
+    deal = next(iter(org.tables["Opportunity"].rows.values()))
+    assert deal["Description"] == "by flow"
+    assert [row["ApiName"] for row in org.tables["FlowDefinitionView"].rows.values()] == [f"Fault_{fault.number}"]
+    world.faults.clear()
+    assert not org.flows
+    assert not org.tables["FlowDefinitionView"].rows
+    for parameters, words in (({}, "needs the parameter field"), ({"field": "IsClosed"}, "no field Opportunity.IsClosed that a flow could set")):
+        with pytest.raises(SandboxError, match=words):
+            world.faults.add("salesforce", "flow", parameters=parameters)

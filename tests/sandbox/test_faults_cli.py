@@ -88,3 +88,11 @@ def test_what_the_sandbox_refuses_is_said(world: World, capsys: pytest.CaptureFi
     assert (code != 0, "no fault has the number 7" in err) == (True, True)
     code, _, err = said(capsys, "add", "hubspot", "index-lag")
     assert "index-lag needs seconds" in err
+
+
+def test_a_token_of_the_administrator(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sandbox", "token", "--as", "admin"]) == 0
+    held = capsys.readouterr().out.strip()
+    assert world.org.sessions.user_of(held) == world.org.admin
+    assert main(["sandbox", "token", "--as", "nobody"]) != 0
+    assert "no active user of the org is called 'nobody'" in capsys.readouterr().err

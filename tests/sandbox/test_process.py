@@ -28,8 +28,8 @@ def state_dir(tmp_path):
 
 def test_up_answers_down_ends(state_dir, port):
     assert process.status(state_dir) is None
-    running = process.up(state_dir, port)
-    assert (running.port, running.already) == (port, False)
+    running = process.up(state_dir, port, bare=True)
+    assert (running.port, running.already, running.health["bare"]) == (port, False, True)
     assert running.health["salesforce"]["opportunities"] > 300
     for name in ("sandbox.pid", "sandbox.log"):
         assert stat.S_IMODE((state_dir / name).stat().st_mode) == 0o600
@@ -41,6 +41,7 @@ def test_up_answers_down_ends(state_dir, port):
         process.up(state_dir / "other", port)
     assert process.control(running.base_url, "tick", days=1)["now"] == "2026-11-21T18:00:00Z"
     assert process.status(state_dir).health["now"] == "2026-11-21T18:00:00Z"
+    assert process.control(running.base_url, "seed", bare=False)["bare"] is False
     assert process.down(state_dir) is True
     assert process.status(state_dir) is None
     with pytest.raises(ProcessLookupError):

@@ -142,3 +142,13 @@ def test_no_record_is_stamped_after_now(seeded):
     latest = max(row["SystemModstamp"] for table in seeded.org.tables.values() for row in table.rows.values() if "SystemModstamp" in row)
     assert latest <= seeded.clock.now.strftime("%Y-%m-%dT%H:%M:%S.000+0000")
     assert max(record.stamp for record in seeded.portal.records["deals"].values()) <= seeded.portal.now
+
+
+def test_a_company_that_has_not_provisioned_the_scorecard():
+    world = World(bare=True)
+    assert not [name for name in world.org.schema["Opportunity"].fields if name.startswith("KPI_")]
+    assert not [name for name in world.portal.properties["deals"] if name.startswith("kpi_")]
+    world.bare = False
+    world.empty()
+    assert "KPI_Pace__c" in world.org.schema["Opportunity"].fields
+    assert "kpi_pace" in world.portal.properties["deals"]

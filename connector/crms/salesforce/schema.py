@@ -122,9 +122,9 @@ def pipelines(client: Client) -> tuple[Pipeline, ...]:
 
     The stage dictionary says nothing of where an inactive stage was legal, so every pipeline lists it as inactive.
     """
-    dictionary = {row["ApiName"]: row for row in _rows(client, STAGES)}
+    dictionary = {row["ApiName"]: row for row in all_rows(client, STAGES)}
     retired = tuple(_stage(row) for row in dictionary.values() if not row["IsActive"])
-    types = _rows(client, RECORD_TYPES)
+    types = all_rows(client, RECORD_TYPES)
     found = []
     for row in types or [{"Id": MASTER, "DeveloperName": "Master", "Name": "Master", "IsActive": True}]:
         answer = client.get(f"ui-api/object-info/Opportunity/picklist-values/{soql.to18(row['Id'])}")
@@ -158,7 +158,7 @@ def org_info(client: Client) -> OrgInfo:
     versions = {entry["version"] for entry in client.get("/services/data", holds=_lists_versions)}
     if client.settings.api_version not in versions:
         raise CrmConfigError(f"the org does not offer API version {client.settings.api_version}", code="SC-E055")
-    rows = _rows(client, ORGANIZATION)
+    rows = all_rows(client, ORGANIZATION)
     if not rows:
         raise AuthenticationError("the connection's user may not see its own organization", code="SC-E052")
     org = rows[0]
@@ -188,7 +188,7 @@ def _currency(client: Client) -> str:
     """An org without several currencies has no CurrencyType at all, one with them may hide its default."""
     for query, field in ((CORPORATE_CURRENCY, "IsoCode"), (OWN_CURRENCY, "DefaultCurrencyIsoCode")):
         try:
-            rows = _rows(client, query)
+            rows = all_rows(client, query)
         except CrmConfigError:
             continue
         if rows and rows[0][field]:
@@ -210,12 +210,12 @@ def rates(client: Client) -> tuple[Rate, ...]:
 def _told(client: Client, query: str) -> list[dict[str, Any]]:
     """The rows of a dictionary that an org need not have."""
     try:
-        return _rows(client, query)
+        return all_rows(client, query)
     except CrmConfigError:
         return []
 
 
-def _rows(client: Client, query: str) -> list[dict[str, Any]]:
+def all_rows(client: Client, query: str) -> list[dict[str, Any]]:
     """All rows of a dictionary query, page by page. A lost cursor starts it again; what is too much is asked in the smallest pages."""
     headers = None
     for attempt in range(1, ATTEMPTS + 1):

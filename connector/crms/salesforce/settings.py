@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from connector.crms.base import RefreshTokens
 from connector.errors import SettingsError
 
-Flow = Literal["sandbox", "client-credentials", "jwt", "refresh-token"]
+Flow = Literal["sandbox", "client-credentials", "jwt", "refresh-token", "given"]
 OLDEST_VERSION = 60.0
 VENDOR_DOMAINS = (".salesforce.com", ".force.com", ".salesforce.mil")
 
@@ -23,7 +23,8 @@ class SalesforceSettings:
 
     Flows: ``client-credentials`` needs client_id and client_secret; ``jwt`` needs client_id, username and private_key
     (PEM text); ``refresh-token`` needs client_id and refresh_token, the first one (the newest is what ``refresh_tokens`` keeps;
-    client_secret where the app wants it); ``sandbox`` needs nothing and is allowed on loopback only.
+    client_secret where the app wants it); ``sandbox`` needs nothing and is allowed on loopback only; ``given`` is an access token that
+    somebody hands over for one command: no settings file can name it, and nothing renews it.
     ``audience``: login (production) or test; None takes it from the address. ``used_today``: calls that earlier runs of the day made.
     ``bulk_above``: rows of a window from which on it is read by a Bulk job (None: never); they are counted only for a first load or
     a window of ``count_from`` or longer. ``bulk_page``: rows committed together. ``bulk_wait``: how long a run waits for a job.
@@ -39,6 +40,7 @@ class SalesforceSettings:
     private_key: str | None = field(default=None, repr=False)
     refresh_token: str | None = field(default=None, repr=False)
     refresh_tokens: RefreshTokens | None = field(default=None, repr=False)
+    access_token: str | None = field(default=None, repr=False)
     username: str | None = None
     audience: Literal["login", "test"] | None = None
     ca_bundle: str | None = None
@@ -84,6 +86,7 @@ class SalesforceSettings:
             "client-credentials": ("client_id", "client_secret"),
             "jwt": ("client_id", "username", "private_key"),
             "refresh-token": ("client_id", "refresh_token"),
+            "given": ("access_token",),
         }
         if self.flow not in wanted:
             raise SettingsError(f"flow {self.flow!r} is not known; known: client-credentials, jwt, refresh-token, sandbox")

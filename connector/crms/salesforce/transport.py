@@ -225,7 +225,10 @@ class Client:
         except _SessionEnded:
             if self._granted is not None and superseded(self.settings, self._granted):
                 raise Transient("another process signed in meanwhile, which ended this session") from None
-            self._refused = AuthenticationError("the org refuses a token that it has just given")
+            given = self.settings.flow == "given"
+            step = "take a new access token; it must belong to this org" if given else None
+            said = "the org refuses the token that was handed over" if given else "the org refuses a token that it has just given"
+            self._refused = AuthenticationError(said, next_step=step)
             raise self._refused from None
 
     def _send(self, org: Org, method: str, path: str, kwargs: Mapping[str, Any]) -> requests.Response | None:

@@ -37,6 +37,8 @@ _AFTER = {"retry_after": "seconds in a Retry-After header; without it there is n
 _SHARE = {"share": "how much of the body arrives, 0 to 1; default 0.5"}
 _THESE = {"ids": "ids of the records, with commas"}
 _TIER = {"tier": "free, starter, professional, enterprise", "packs": "0 to 2 API limit increases", "burst": "calls in 10 s", "daily": "calls a day"}
+_RULE = {"message": "its words", "formula": "Salesforce: it refuses saves after which this is true; without one, all"}
+_FLOW = {"field": "the field it sets", "value": "what to; default: the instant", "bypass": "a custom permission whose holders it spares"}
 _WHICH = {"ids": "ids of the records, with commas; without it the first one that is written"}
 
 _ALL = (
@@ -93,7 +95,8 @@ _ALL = (
     Kind("row-conflict", "records", "CONFLICT in a 207", _HS, _WRITES, _WHICH),
     Kind("row-failed", "records", "any code", CRMS, _WRITES, _WHICH | {"code": "the CRM's code", "message": "its words"}),
     # -- the org or portal itself
-    Kind("validation-rule", "switch", "a rule refuses every API write of an object", parameters=_WHICH | {"message": "its words"}),
+    Kind("validation-rule", "switch", "a rule refuses API writes of an object", parameters=_WHICH | _RULE),
+    Kind("flow", "switch", "a record-triggered flow sets another field after each save", _SF, parameters=_FLOW),
     Kind("row-locks", "switch", "records are held by another process", _SF, parameters=_THESE),
     Kind("read-only-records", "switch", "the connection's user may only read some records", _SF, parameters=_THESE),
     Kind("read-only-field", "switch", "a field can no longer be written", parameters={"field": "its name"}),

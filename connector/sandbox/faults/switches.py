@@ -14,6 +14,9 @@ from connector.sandbox.hubspot.portal import Portal
 from connector.sandbox.hubspot.records import Record
 from connector.sandbox.hubspot.schema import object_type
 from connector.sandbox.hubspot.values import Problem
+from connector.sandbox.salesforce.formulas import FormulaError
+from connector.sandbox.salesforce.formulas.names import Scope
+from connector.sandbox.salesforce.metadata.objects import breaking
 from connector.sandbox.salesforce.org import Org, RowError
 
 Undo = Callable[[], None]
@@ -56,6 +59,8 @@ def _ids(fault: Fault) -> set[str]:
 
 def _sf_rule(fault: Fault, org: Org) -> Undo:
     ids, about = _ids(fault), fault.object or "Opportunity"
+    if "formula" in fault.parameters:
+        return _sf_condition(fault, org, about)
     error = RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", fault.parameters.get("message", _RULE))
 
     def rule(name: str, row: Mapping[str, Any], values: Mapping[str, Any], user: str) -> RowError | None:
@@ -63,6 +68,35 @@ def _sf_rule(fault: Fault, org: Org) -> Undo:
 
     org.rules.append(rule)
     return lambda: org.rules.remove(rule)
+
+
+def _sf_condition(fault: Fault, org: Org, about: str) -> Undo:
+    """A rule like those that are deployed: the Tooling API lists it."""
+    if about not in org.schema:
+        raise SandboxError(f"the org has no object {about}")
+    permissions = [row["DeveloperName"] for row in org.tables["CustomPermission"].rows.values()]
+    message, name = fault.parameters.get("message", _RULE), f"{about}.Fault_{fault.number}"
+    try:
+        rule = breaking(org, Scope(org, org.schema, about, permissions, rule=True), fault.parameters["formula"], message)
+    except FormulaError as problem:
+        raise SandboxError(f"the formula will not do: {problem.message}") from None
+    org.set_rule(name, rule, message, active=True)
+    return lambda: org.drop_rule(name)
+
+
+def _sf_flow(fault: Fault, org: Org) -> Undo:
+    about, name = fault.object or "Opportunity", _needed(fault, "field")
+    field = org.schema[about].fields.get(name) if about in org.schema else None
+    if field is None or not field.updateable:
+        raise SandboxError(f"the org has no field {about}.{name} that a flow could set")
+
+    def flow(row: Mapping[str, Any], before: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        if fault.parameters.get("bypass") in org.grants(row.get("LastModifiedById", "")).custom:
+            return None
+        return {name: fault.parameters.get("value", org.clock.now.isoformat())}
+
+    key = org.add_flow(f"Fault_{fault.number}", about, flow)
+    return lambda: org.drop_flow(flow, key)
 
 
 def _sf_locks(fault: Fault, org: Org) -> Undo:
@@ -257,7 +291,7 @@ def _hs_instant(fault: Fault, portal: Portal) -> Undo:
 
 
 _SALESFORCE: Mapping[str, Callable[[Fault, Any], Undo]] = {
-    "validation-rule": _sf_rule, "row-locks": _sf_locks, "read-only-records": _sf_read_only, "read-only-field": _sf_field,
+    "validation-rule": _sf_rule, "flow": _sf_flow, "row-locks": _sf_locks, "read-only-records": _sf_read_only, "read-only-field": _sf_field,
     "hidden-field": _sf_field, "daily-limit": _sf_daily, "late-commits": _sf_late, "rotating-tokens": _sf_rotate, "small-pages": _sf_pages,
     "same-instant": _sf_instant,
 }  # fmt: skip

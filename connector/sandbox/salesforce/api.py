@@ -11,12 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connector.sandbox.salesforce import api_records, bulk, composite, gate, ingest, oauth
+from connector.sandbox.salesforce import api_records, bulk, composite, gate, ingest, layouts, oauth, pages
 from connector.sandbox.salesforce.api_records import definition_of
 from connector.sandbox.salesforce.describe import describe, etag, picklists, summary
 from connector.sandbox.salesforce.frames import ApiError, answer, http_date, not_found, read_http_date
 from connector.sandbox.salesforce.gate import Call, Endpoint, Handler, Reply
 from connector.sandbox.salesforce.ids import full_id, new_id
+from connector.sandbox.salesforce.metadata import deployments
 from connector.sandbox.salesforce.more_objects import TOOLING_ONLY
 from connector.sandbox.salesforce.org import Org
 from connector.sandbox.salesforce.query import run
@@ -39,6 +40,8 @@ def routes(org: Org) -> list[Route]:
         f"{data}/limits": {"GET": limits},
         f"{data}/sobjects": {"GET": sobjects},
         f"{data}/sobjects/{{type}}/describe": {"GET": describe_object},
+        f"{data}/sobjects/{{type}}/describe/layouts": {"GET": layouts.layouts},
+        f"{data}/sobjects/{{type}}/describe/layouts/{{record_type}}": {"GET": layouts.layout},
         f"{data}/sobjects/{{type}}/deleted": {"GET": deleted},
         f"{data}/sobjects/{{type}}/updated": {"GET": updated},
         f"{data}/ui-api/object-info/Opportunity/picklist-values/{{record_type}}": {"GET": picklist_values},
@@ -50,6 +53,7 @@ def routes(org: Org) -> list[Route]:
         **api_records.handlers(data),
         **bulk.handlers(data),
         **ingest.handlers(data),
+        **deployments.handlers(data),
         "/services/{rest:path}": dict.fromkeys(("GET", "POST", "PATCH", "PUT", "DELETE"), gate.missing),
     }
 
@@ -59,9 +63,13 @@ def routes(org: Org) -> list[Route]:
     async def versions(request: Request) -> Response:
         return answer(request, org.clock.now, _versions())
 
+    async def hand_out(request: Request) -> Response:
+        return await oauth.hand_out(org, request)
+
     made: list[Route] = []
     handlers = {**composite.handlers(data, made), **handlers}
     made += [Route("/services/oauth2/token", token, methods=["GET", "POST"])]
+    made += [Route("/sandbox/salesforce/token", hand_out, methods=["POST"]), *pages.routes(org)]
     made += [Route(path, versions) for path in ("/services/data", "/services/data/")]
     for path, methods in handlers.items():
         endpoint = Endpoint(org, **methods)

@@ -124,7 +124,7 @@ async def retrieve(call: Call) -> Reply:
 
 def shown(call: Call, definition: ObjectDef, row: Row | None, names: Sequence[Any]) -> dict[str, Any]:
     """A record with the named fields. Without a row, only the names are checked. Raises ApiError INVALID_FIELD."""
-    moment, out = call.org.moment(), {}
+    moment, out = call.org.moment(call.user), {}
     for name in names:
         found = definition.find(name) if isinstance(name, str) else None
         if found is None:

@@ -25,7 +25,7 @@ from connector.sandbox.salesforce.soql import Name, SoqlError, parse
 TYPEOF = re.compile(r"^\s*select\b.*\btypeof\b.*\bfrom\b", re.IGNORECASE | re.DOTALL)
 MOST_URIS = 5
 PAGES_SINCE = 58
-NOT_BULK = frozenset({"UserRecordAccess", "ValidationRule", "FlowDefinitionView"})
+NOT_BULK = frozenset({"UserRecordAccess", "ValidationRule", "FlowDefinitionView", "FieldDefinition", "CustomField"})
 
 
 def handlers(data: str) -> dict[str, dict[str, Handler]]:
@@ -181,7 +181,7 @@ def _refuse(org: Org, text: str, user: str) -> str:
         raise ApiError(400, "FEATURENOTENABLED", "Aggregate functions and GROUP BY are not supported in Bulk V2 Query")
     if len(names) < len(query.items):
         raise ApiError(400, "FEATURENOTENABLED", "Aggregate Relationships not supported in Bulk V2 Query with CSV content type")
-    scope = Scope(org, org.moment(), definition, query.alias, text, user)
+    scope = Scope(org, org.moment(user), definition, query.alias, text, user)
     if any(scope.resolve(name).field.compound for name in names):
         raise ApiError(400, "FUNCTIONALITY_NOT_ENABLED", "Selecting compound data not supported in Bulk Query")
     checked(org, text, user)
@@ -206,7 +206,7 @@ def _work(org: Org, job: Job) -> None:
 
 def _columns(org: Org, job: Job) -> list[tuple[str, Getter]]:
     query = parse(job.query)
-    scope = Scope(org, org.moment(), find_object(org, query.source, job.query, job.by), query.alias, job.query, job.by)
+    scope = Scope(org, org.moment(job.by), find_object(org, query.source, job.query, job.by), query.alias, job.query, job.by)
     found = []
     for name in query.items:
         assert isinstance(name, Name)

@@ -9,16 +9,18 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from connector.sandbox.clock import VirtualClock
-from connector.sandbox.salesforce import deal_objects, more_objects, other_objects
+from connector.sandbox.salesforce import deal_objects, more_objects, other_objects, permission_objects
 from connector.sandbox.salesforce.derive import ON_SAVE, after_save, roll_up
+from connector.sandbox.salesforce.grants import Grants, granted
 from connector.sandbox.salesforce.ids import new_id
 from connector.sandbox.salesforce.jobs import Bulk
+from connector.sandbox.salesforce.permission_objects import ACCESS
 from connector.sandbox.salesforce.rows import Table, stamp, wire
 from connector.sandbox.salesforce.schema import Child, FieldDef, Moment, ObjectDef, Pick, Row
 from connector.sandbox.salesforce.seed import seed
 from connector.sandbox.salesforce.sessions import Sessions
 from connector.sandbox.salesforce.stages import CATEGORY_LABELS
-from connector.sandbox.salesforce.views import Views
+from connector.sandbox.salesforce.views import Views, with_fields
 
 TIME_ZONE = "America/New_York"
 
@@ -39,6 +41,18 @@ Flow = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any] | None
 """A record-triggered flow: the record after the save, the old values of what changed → more values to save, or None."""
 
 
+def _numbered(field: FieldDef, number: int) -> str:
+    """The next of a number that counts by itself: as many digits as the form has zeros."""
+    head, _, rest = field.auto.partition("{")
+    digits, _, tail = rest.partition("}")
+    return f"{head}{number:0{len(digits)}d}{tail}" if digits else ""
+
+
+def _objects(bare: bool) -> list[ObjectDef]:
+    found = [*deal_objects.OBJECTS, *other_objects.OBJECTS, *more_objects.OBJECTS, *permission_objects.OBJECTS]
+    return [with_fields(d, lambda field: None if field.guarded else field) for d in found] if bare else found
+
+
 class Core:
     """One org. Rows are dicts of field → wire value without the null fields.
 
@@ -46,18 +60,24 @@ class Core:
     that a JWT must be signed for, none: signatures are not looked at; ``tracked``: fields of Opportunity with field
     history; ``locked``: ids of records that another process holds; ``uneditable``: ids that the
     connection's user may only read; ``page_size``: the most rows a query page has; ``calls_used``: what the limit header counts;
+    ``run_as``: consumer key → the user that its client credentials run as, any other key: the connection's user;
+    ``layouts``: record type → the fields on its page, any other: all that are not of the scorecard;
+    ``metadata``: (type, full name) of a deployed component that is no record → its id; ``report_columns``: custom report type → columns;
+    ``profiles``: name → id; ``owned_sets``: profile's id → the permission set that stands for it;
     ``keys``: (kind, key of the business) → record id; ``pipelines``: deal of the business → its pipeline; ``renamed``: a seeded stage
     name → what it is called now; ``token_now``: the clock by which a JWT's ``exp`` is judged, None: not judged, because the sandbox's
     own clock stands still.
     """
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, *, bare: bool = False) -> None:
+        """``bare``: an org that nobody has provisioned: without a scorecard field and without permission sets for them."""
         self.clock = clock
+        self.bare = bare
         self.reset()
 
     def reset(self) -> None:
         """Back to an org that has been set up and holds no business yet. Sessions end."""
-        self.schema: dict[str, ObjectDef] = {d.name: d for d in (*deal_objects.OBJECTS, *other_objects.OBJECTS, *more_objects.OBJECTS)}
+        self.schema: dict[str, ObjectDef] = {d.name: d for d in _objects(self.bare)}
         self.tables: dict[str, Table] = {name: Table(definition) for name, definition in self.schema.items()}
         self.prefixes = {definition.prefix: name for name, definition in self.schema.items()}
         self.schema_changed: dict[str, datetime] = {name: self.clock.now.replace(microsecond=0) for name in self.schema}
@@ -70,6 +90,7 @@ class Core:
         self.keys: dict[tuple[str, str], str] = {}
         self.pipelines: dict[str, str] = {}
         self.rules: list[Rule] = []
+        self._rules: dict[str, Rule] = {}
         self.flows: list[tuple[str, Flow]] = []
         self.tracked: set[str] = {"OwnerId"}
         self.locked: set[str] = set()
@@ -81,7 +102,13 @@ class Core:
         self.certificates: dict[str, bytes] = {}
         self.uneditable: set[str] = set()
         self.bulk = Bulk()
-        self.views = Views()
+        self.views = Views(lambda user: granted(self, user))
+        self.layouts: dict[str, list[tuple[str, tuple[str, ...]]]] = {}
+        self.metadata: dict[tuple[str, str], str] = {}
+        self.deployments: dict[str, Any] = {}
+        self.report_columns: dict[str, frozenset[str]] = {}
+        self.profiles: dict[str, str] = {}
+        self.owned_sets: dict[str, str] = {}
         self.pending: list[tuple[datetime, Callable[[], None]]] = []
         self._locators_made = 0
         self._bin: dict[str, list[tuple[str, str]]] = {}
@@ -90,7 +117,7 @@ class Core:
         people = seed(self)
         self.org_id, self.admin, self.api_user = people.org, people.admin, people.api_user
         self.sessions = Sessions(self.org_id, self.api_user)
-        self.views.writers |= {self.admin, self.api_user}
+        self.run_as = {"provisioner": self.admin}
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -111,9 +138,14 @@ class Core:
         for commit in due:
             commit()
 
-    def moment(self) -> Moment:
-        """What computed fields are computed at."""
-        return Moment(self.clock.now, self.local_day(self.clock.now))
+    def grants(self, user: str) -> Grants:
+        """What a user's profile and permission sets allow."""
+        return self.views.grants(user)
+
+    def moment(self, user: str = "") -> Moment:
+        """What computed fields are computed at, in the time zone of whoever asks."""
+        zone = ZoneInfo(str((self.find(user) or {}).get("TimeZoneSidKey") or TIME_ZONE))
+        return Moment(self.clock.now, self.clock.now.astimezone(zone).date().isoformat(), user, zone)
 
     def local_day(self, at: datetime) -> str:
         """The org's local date of an instant, as wire text."""
@@ -140,6 +172,8 @@ class Core:
             derive(self, row, given, at_text)
         row |= {k: v for k, v in given.items() if v is not None}
         row["Id"] = new_id(definition.prefix, table.made)
+        if definition.guarded:
+            row.setdefault("Name", _numbered(definition.fields["Name"], table.made) or row["Id"])
         for field, value in (("CreatedDate", at_text), ("CreatedById", by), ("LastModifiedDate", at_text), ("LastModifiedById", by)):
             if field in definition.fields:
                 row.setdefault(field, value)
@@ -147,6 +181,7 @@ class Core:
             row["SystemModstamp"] = at_text
         table.add(row)
         after_save(self, name, row, {}, at_text, row.get("CreatedById", by))
+        self._access_changed(name)
         return str(row["Id"])
 
     def append(self, name: str, values: Row, at: str, by: str) -> str:
@@ -171,6 +206,7 @@ class Core:
         before = {k: row.get(k) for k, v in given.items() if row.get(k) != v}
         self.tables[name].set(row, given)
         self._touch(definition, row, at_text, by)
+        self._access_changed(name)
         if before:
             after_save(self, name, row, before, at_text, by)
             self._run_flows(name, row, before, by, at)
@@ -195,6 +231,7 @@ class Core:
         row = self.tables[name].rows[record_id]
         if not self.schema[name].undeletable:
             self.tables[name].remove(record_id)
+            self._access_changed(name)
             return
         at, by = self._at(None), by or self.admin
         gone = [(name, record_id)]
@@ -233,6 +270,14 @@ class Core:
         return self._locators_made
 
     # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _access_changed(self, name: str) -> None:
+        """After a change of who may do what, everybody's schema is a new one."""
+        if name in ACCESS:
+            self.views.forget()
+            for kind, definition in self.schema.items():
+                if definition.guarded or any(field.guarded for field in definition.fields.values()):
+                    self._changed(kind)
 
     def _at(self, at: datetime | None) -> str:
         return stamp(at or self.clock.now)

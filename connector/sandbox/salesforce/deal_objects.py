@@ -121,7 +121,7 @@ OWN = (
     ),
 )  # fmt: skip
 
-SCORECARD = (
+SCORECARD = tuple(replace(field, guarded=True) for field in (
     text("KPI_Stage__c", 40, "Canonical stage"),
     day("KPI_Stage_Entered_On__c", "In stage since"),
     number("KPI_Stage_Benchmark_Days__c", 4, label="Usual days"),
@@ -143,8 +143,8 @@ SCORECARD = (
     text("KPI_Data_Gaps__c", 255, "Missing data"),
     instant("KPI_Updated_At__c", "Updated"),
     text("KPI_Definition__c", 64, "Definition"),
-)
-"""The scorecard fields, empty until somebody writes them."""
+))  # fmt: skip
+"""The scorecard fields, empty until somebody writes them. An org that was never provisioned has none."""
 
 OPPORTUNITY = sobject(
     "Opportunity", "006", (*STANDARD, *OWN, *SCORECARD), label="Opportunity", plural="Opportunities", record_types=True,

@@ -14,6 +14,7 @@ HISTORY_TYPES = {
     "picklist": "DynamicEnum", "int": "Integer",
 }  # fmt: skip
 """How OpportunityFieldHistory calls the type of a value; unverified."""
+STANDARD_USER = "Standard User"
 HISTORY_FIELDS = ("Amount", "Probability", "StageName", "CloseDate")
 
 
@@ -24,11 +25,14 @@ class Records(Protocol):
     stages: dict[str, Row]
     tracked: set[str]
     category_of: dict[str, str]
+    profiles: dict[str, str]
+    owned_sets: dict[str, str]
 
     def find(self, record_id: str) -> Row | None: ...
     def moment(self) -> Moment: ...
     def local_day(self, at: datetime) -> str: ...
     def append(self, name: str, values: Row, at: str, by: str) -> str: ...
+    def insert(self, name: str, values: Mapping[str, Any]) -> str: ...
 
 
 def opportunity(org: Records, row: Row, values: Row, at: str) -> None:
@@ -56,6 +60,26 @@ def person(org: Records, row: Row, values: Row, at: str) -> None:
     """Contact and User: the full name."""
     parts = [values.get(name, row.get(name)) for name in ("FirstName", "LastName")]
     values["Name"] = " ".join(part for part in parts if part)
+
+
+def user(org: Records, row: Row, values: Row, at: str) -> None:
+    """The full name; whom nobody gave a profile has the reps'."""
+    person(org, row, values, at)
+    if "Id" not in row:
+        values.setdefault("ProfileId", org.profiles.get(STANDARD_USER))
+
+
+def grantee(org: Records, row: Row, values: Row, at: str) -> None:
+    """A permission set made through the API is nobody's profile; an assignment is active."""
+    if "Id" not in row and "AssigneeId" in values:
+        values["IsActive"] = True
+    elif "Id" not in row:
+        values.setdefault("IsCustom", True)
+
+
+def entity_access(org: Records, row: Row, values: Row, at: str) -> None:
+    """What kind of thing access is given to."""
+    values.setdefault("SetupEntityType", "CustomPermission")
 
 
 def case(org: Records, row: Row, values: Row, at: str) -> None:
@@ -118,7 +142,8 @@ def _account(org: Records, row: Row, values: Row) -> None:
 
 Derive = Callable[[Records, Row, Row, str], None]
 ON_SAVE: Mapping[str, Derive] = {
-    "Opportunity": opportunity, "Contact": person, "User": person, "Task": task, "Event": event,
+    "Opportunity": opportunity, "Contact": person, "User": user, "PermissionSet": grantee, "PermissionSetAssignment": grantee,
+    "SetupEntityAccess": entity_access, "Task": task, "Event": event,
     "Lead": person, "Case": case, "OpportunityLineItem": line_item,
 }  # fmt: skip
 """Object → what to add to ``values`` before they are stored in ``row`` (empty for a new record) at an instant."""
@@ -132,6 +157,8 @@ def after_save(org: Records, name: str, row: Row, before: Mapping[str, Any], at:
         _last_activity(org, row)
     elif name == "OpportunityLineItem":
         roll_up(org, row["OpportunityId"], at, by)
+    elif name == "User" and not before and row.get("ProfileId") in org.owned_sets:
+        org.insert("PermissionSetAssignment", {"PermissionSetId": org.owned_sets[row["ProfileId"]], "AssigneeId": row["Id"]})
 
 
 def roll_up(org: Records, deal_id: str, at: str, by: str) -> None:

@@ -19,7 +19,7 @@ def summary(definition: ObjectDef, version: str) -> dict[str, Any]:
     shown = definition.updateable
     return {
         "activateable": False, "associateEntityType": None, "associateParentEntity": None, "createable": definition.createable,
-        "custom": False, "customSetting": False, "deepCloneable": False, "deletable": definition.deletable, "deprecatedAndHidden": False,
+        "custom": definition.custom, "customSetting": False, "deepCloneable": False, "deletable": definition.deletable, "deprecatedAndHidden": False,
         "feedEnabled": shown, "hasSubtypes": False, "isInterface": False, "isSubtype": False, "keyPrefix": definition.prefix,
         "label": definition.label, "labelPlural": definition.plural, "layoutable": shown, "mergeable": definition.mergeable,
         "mruEnabled": shown, "name": definition.name, "queryable": True, "replicateable": definition.replicateable,
@@ -66,7 +66,7 @@ def field(found: FieldDef) -> dict[str, Any]:
     text = found.type in TEXT_TYPES
     length = found.length if text or found.type in ("id", "reference") else 0
     return {
-        "aggregatable": found.filterable and found.type != "boolean", "aiPredictionField": False, "autoNumber": False,
+        "aggregatable": found.filterable and found.type != "boolean", "aiPredictionField": False, "autoNumber": bool(found.auto),
         "byteLength": length * 3 if text else length, "calculated": found.calculated, "calculatedFormula": found.formula,
         "cascadeDelete": False, "caseSensitive": False, "compoundFieldName": None, "controllerName": None, "createable": found.createable,
         "custom": found.custom, "defaultValue": found.default if found.type == "boolean" else None, "defaultValueFormula": None,
@@ -75,9 +75,9 @@ def field(found: FieldDef) -> dict[str, Any]:
         "digits": found.precision if found.type == "int" else 0, "displayLocationInDecimal": False, "encrypted": False,
         "externalId": found.external_id,
         "extraTypeInfo": None, "filterable": found.filterable, "filteredLookupInfo": None,
-        "formulaTreatNullNumberAsZero": False, "groupable": found.filterable and found.type not in UNGROUPED,
+        "formulaTreatNullNumberAsZero": found.blank_as_zero, "groupable": found.filterable and found.type not in UNGROUPED,
         "highScaleNumber": False, "htmlFormatted": False, "idLookup": found.type in ("id", "email") or found.name_field or found.external_id,
-        "inlineHelpText": None,
+        "inlineHelpText": found.help_text or None,
         "label": found.label if found.type != "id" else "ID", "length": length, "mask": None, "maskType": None, "name": found.name,
         "nameField": found.name_field, "namePointing": len(found.reference_to) > 1, "nillable": found.nillable,
         "permissionable": found.nillable and found.name not in UNPERMISSIONED,
@@ -85,7 +85,7 @@ def field(found: FieldDef) -> dict[str, Any]:
         "polymorphicForeignKey": len(found.reference_to) > 1, "precision": 0 if found.type == "int" else found.precision, "queryByDistance": False,
         "referenceTargetField": None, "referenceTo": list(found.reference_to), "relationshipName": found.relationship, "relationshipOrder": None,
         "restrictedDelete": False, "restrictedPicklist": found.restricted, "scale": found.scale, "searchPrefilterable": False,
-        "soapType": SOAP.get(found.type, "xsd:string"), "sortable": found.sortable, "type": found.type, "unique": False,
+        "soapType": SOAP.get(found.type, "xsd:string"), "sortable": found.sortable, "type": found.type, "unique": found.unique,
         "updateable": found.updateable, "writeRequiresMasterRead": False,
     }  # fmt: skip
 

@@ -110,8 +110,9 @@ def _session(org: Org, request: Request) -> tuple[str, str]:
     refused = {"WWW-Authenticate": "Token"}
     if kind and kind.lower() not in ("bearer", "oauth"):
         raise ApiError(401, "INVALID_AUTH_HEADER", "INVALID_HEADER_TYPE", headers=refused)
-    user = org.sessions.user_of(token.strip()) if token else None
-    if user is None or org.find(user) is None:
+    named = org.sessions.user_of(token.strip()) if token else None
+    user = None if named is None else org.login(named)
+    if user is None:
         raise ApiError(401, "INVALID_SESSION_ID", "Session expired or invalid", headers=refused)
     return token.strip(), user
 

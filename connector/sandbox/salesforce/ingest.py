@@ -153,8 +153,9 @@ def _keep_all(job: Job) -> None:
 def _work(org: Org, job: Job) -> None:
     head, *rows = _rows(job) or [[]]
     definition = org.seen(job.object, job.by)
-    if definition is None or not head:
-        job.state, job.error = jobs.FAILED, "InvalidBatch : Field name not found : Id"
+    unknown = "Id" if definition is None or not head else next((name for name in head if definition.find(name) is None), None)
+    if definition is None or unknown is not None:  # a column that the user does not see is not there either
+        job.state, job.error = jobs.FAILED, f"InvalidBatch : Field name not found : {unknown}"
         return
     for cells in rows:
         job.processed += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from connector.sandbox.salesforce.access import refused
 from connector.sandbox.salesforce.frames import ApiError, not_found
 from connector.sandbox.salesforce.ids import full_id
 from connector.sandbox.salesforce.org import Org, RowError
@@ -203,6 +204,9 @@ def _undeletable(org: Org, definition: ObjectDef, row: Row, user: str) -> RowErr
         return DELETED
     if not definition.deletable:
         return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "entity type cannot be deleted")
+    refusal = refused(org, definition, row, {}, user)
+    if refusal is not None:
+        return refusal
     if row["Id"] in org.uneditable and user == org.api_user:
         return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
     if row["Id"] in org.locked:

@@ -208,10 +208,38 @@ FLOW = _setting(
     pick("RecordTriggerType", "Create", "Update", "CreateAndUpdate", "Delete", label="Record Trigger Type"),
     flag("IsActive", "Active"), instant("LastModifiedDate", "Last Modified Date"),
 )  # fmt: skip
+LIST_VIEW = _setting(
+    "ListView", "00B",
+    text("Name", 80, "View Name", name_field=True), text("DeveloperName", 80, "API Name"), text("SobjectType", 40, "SObject Type"),
+    flag("IsSoqlCompatible", "Is SOQL Compatible"), text("NamespacePrefix", 15, "Namespace Prefix"), *audit(), label="List View",
+)  # fmt: skip
+FOLDER = _setting(
+    "Folder", "00l",
+    text("Name", 80, name_field=True), text("DeveloperName", 80, "Folder Unique Name"), text("Type", 40), text("AccessType", 40, "Access Type"),
+    *audit(),
+)  # fmt: skip
+REPORT = _setting(
+    "Report", "00O",
+    text("Name", 40, "Report Name", name_field=True), text("DeveloperName", 80, "Report Unique Name"), text("FolderName", 256, "Folder Name"),
+    text("Format", 40), text("Description", 255), *audit(),
+)  # fmt: skip
+FIELD_DEFINITION = _setting(
+    "FieldDefinition", "00F",
+    text("DurableId", 255, "Durable ID"), text("QualifiedApiName", 70, "Qualified API Name", name_field=True),
+    text("DeveloperName", 70, "Developer Name"), text("Label", 80), text("DataType", 255, "Data Type"),
+    lookup("EntityDefinitionId", "EntityDefinition"), flag("IsCalculated", "Is Calculated"), flag("IsNillable", "Is Nillable"),
+    integer("Length"), integer("Precision"), integer("Scale"), text("ExtraTypeInfo", 255, "Extra Type Info"), text("Description", 1000),
+)  # fmt: skip
+CUSTOM_FIELD = _setting(
+    "CustomField", "00N",
+    text("DeveloperName", 40, "Developer Name", name_field=True), text("TableEnumOrId", 80, "Table Enum or ID"), text("FullName", 255, "Full Name"),
+    text("Description", 1000), text("InlineHelpText", 510, "Inline Help Text"), text("NamespacePrefix", 15, "Namespace Prefix"),
+)  # fmt: skip
 
-TOOLING_ONLY = frozenset({"ValidationRule"})
-TOOLING = TOOLING_ONLY | {"FlowDefinitionView", "EntityDefinition"}
+TOOLING_ONLY = frozenset({"ValidationRule", "CustomField"})
+TOOLING = TOOLING_ONLY | {"FlowDefinitionView", "EntityDefinition", "FieldDefinition", "PermissionSet", "PermissionSetAssignment", "Profile"}
 
 OBJECTS: tuple[ObjectDef, ...] = (
     LEAD, CASE, EMAIL, PRODUCT, LINE_ITEM, TASK_RELATION, EVENT_RELATION, PERIOD, FISCAL_YEAR, ENTITY, VALIDATION_RULE, FLOW,
+    LIST_VIEW, FOLDER, REPORT, FIELD_DEFINITION, CUSTOM_FIELD,
 )  # fmt: skip

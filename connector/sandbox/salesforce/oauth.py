@@ -57,7 +57,22 @@ def _client_credentials(org: Org, request: Request, form: Mapping[str, str]) -> 
         raise OAuthError("invalid_client_id", "client identifier invalid")
     if not secret:
         raise OAuthError("invalid_client", "invalid client credentials", 401)
-    return _answer(org, request, org.api_user)
+    return _answer(org, request, org.run_as.get(key, org.api_user))
+
+
+async def hand_out(org: Org, request: Request) -> Response:
+    """POST /sandbox/salesforce/token ``{"as": login}``: what the token endpoint answers, for whomever a test wants to be."""
+    try:
+        asked = orjson.loads(await request.body() or b"{}")
+    except orjson.JSONDecodeError:
+        asked = None
+    name = asked.get("as", "integration") if isinstance(asked, dict) else None
+    user = org.login(name) if isinstance(name, str) else None
+    row = (org.find(user) if user is not None else None) or {}
+    if user is None or not row.get("IsActive"):
+        body = {"ok": False, "error": f"no active user of the org is called {name!r}", "next": "see /sandbox/salesforce/logins", "details": []}
+        return answer(request, org.clock.now, body, 400)
+    return answer(request, org.clock.now, {"ok": True, "username": row["Username"], "user_id": user, **_answer(org, request, user)})
 
 
 def _client(request: Request, form: Mapping[str, str]) -> tuple[str, str]:

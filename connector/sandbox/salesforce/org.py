@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from connector.sandbox.salesforce.core import TIME_ZONE, Flow, RowError, Rule
+from connector.sandbox.salesforce.derive import STANDARD_USER
 from connector.sandbox.salesforce.rows import stamp, wire
 from connector.sandbox.salesforce.setup import SetUp
 
@@ -116,7 +117,22 @@ class Org(SetUp):
         })  # fmt: skip
         return account, contact, deal
 
-    # -- sessions ----------------------------------------------------------------------------------------------------
+    # -- logins and sessions -------------------------------------------------------------------------------------------
+
+    def login(self, name: str) -> str | None:
+        """The user behind an id, a user name (or what is before its @), or one of ``admin``, ``integration``, ``rep``: the first rep who is
+        active. None where there is no such user."""
+        users = self.tables["User"].rows
+        if name in users:
+            return name
+        if name in ("admin", "integration"):
+            return self.admin if name == "admin" else self.api_user
+        if name == "rep":
+            reps = self.profiles[STANDARD_USER]
+            people = (key for key, row in users.items() if row.get("ProfileId") == reps and row["IsActive"])
+            return next((key for key in people if users[key].get("UserType") != "AutomatedProcess"), None)
+        wanted = name.lower()
+        return next((key for key, row in users.items() if wanted in (row["Username"].lower(), row["Username"].lower().split("@")[0])), None)
 
     def expire_sessions(self, after_calls: int = 0) -> None:
         """End every session, now or after so many more calls: its next call is a 401, its query locators are gone."""

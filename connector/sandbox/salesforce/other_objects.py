@@ -195,6 +195,7 @@ USER = sobject(
         flag("IsActive", "Active"),
         pick("UserType", "Standard", "AutomatedProcess", label="User Type", createable=False, updateable=False),
         text("UserRoleId", 18, "Role ID"),
+        lookup("ProfileId", "Profile", nillable=False, options_default=True),
         lookup("ManagerId", "User"),
         pick("TimeZoneSidKey", "America/New_York", "America/Chicago", "Europe/Berlin", label="Time Zone", nillable=False),
         text("DefaultCurrencyIsoCode", 3, "Default Currency ISO Code"),

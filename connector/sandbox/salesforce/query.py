@@ -10,6 +10,7 @@ from zlib import crc32
 from connector.sandbox.salesforce.access import record_access
 from connector.sandbox.salesforce.aggregates import grouped
 from connector.sandbox.salesforce.conditions import Test, compiled, narrowing, operand
+from connector.sandbox.salesforce.definitions import custom_field_rows, field_rows
 from connector.sandbox.salesforce.more_objects import TOOLING, TOOLING_ONLY
 from connector.sandbox.salesforce.org import Org
 from connector.sandbox.salesforce.paths import NO_OBJECT, Path, Scope, find_object
@@ -41,7 +42,7 @@ class Result:
 def checked(org: Org, text: str, user: str = "") -> None:
     """Look at a query without running it. Raises SoqlError as the org would refuse it."""
     query = parse(text)
-    scope = Scope(org, org.moment(), find_object(org, query.source, text, user), query.alias, text, user)
+    scope = Scope(org, org.moment(user), find_object(org, query.source, text, user), query.alias, text, user)
     collect(scope, (item for item in query.items if isinstance(item, Name)), Tree())
     _selection(scope, query, True)
 
@@ -56,7 +57,7 @@ def run(org: Org, text: str, *, include_deleted: bool, version: str, user: str =
         raise SoqlError("INVALID_TYPE", drawing(text, query.source.line, query.source.column, NO_OBJECT.format(name=query.source.text)))
     if (query.offset or 0) > LARGEST_OFFSET:
         raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {LARGEST_OFFSET}")
-    scope = Scope(org, org.moment(), definition, query.alias, text, user)
+    scope = Scope(org, org.moment(user), definition, query.alias, text, user)
     calls = [item for item in query.items if isinstance(item, Call)]
     counting = len(query.items) == 1 and bool(calls) and calls[0].field is None and calls[0].function.text.lower() == "count"
     if counting or calls or query.group:
@@ -159,6 +160,10 @@ def _candidates(scope: Scope, query: Query, table: Table) -> Iterable[Row]:
     """The smallest set of rows that an id or an indexed reference of the condition leaves."""
     if scope.definition.name == "UserRecordAccess":
         return record_access(scope.org, narrowing(query.where))
+    if scope.definition.name == "FieldDefinition":
+        return field_rows(scope.org, scope.user, narrowing(query.where))
+    if scope.definition.name == "CustomField":
+        return custom_field_rows(scope.org)
     for comparison in narrowing(query.where):
         field = scope.definition.find(comparison.field.text)
         if field is None or comparison.operator not in ("=", "in") or (field.name != "Id" and field.name not in table.indexed):

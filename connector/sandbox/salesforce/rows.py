@@ -54,6 +54,15 @@ class Table:
         """Fields that :meth:`ids_with` answers for."""
         return frozenset(self._index)
 
+    def index(self, name: str) -> None:
+        """Answer :meth:`ids_with` for one more field."""
+        if name not in self._index:
+            held: dict[str, dict[str, None]] = {}
+            for row in self.rows.values():
+                if name in row:
+                    held.setdefault(row[name], {})[row["Id"]] = None
+            self._index[name] = held
+
     def add(self, row: Row) -> None:
         self.rows[row["Id"]] = row
         for name, index in self._index.items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 Row = dict[str, Any]
@@ -24,10 +24,13 @@ MASTER_RECORD_TYPE = "012000000000000AAA"
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What a computed field may know beside its own record: the virtual now and the org's local date, both in wire form."""
+    """What a computed field may know beside its own record: the virtual now, who asks ("": nobody in particular), their local date in
+    wire form and their time zone."""
 
     now: datetime
     today: str
+    user: str = ""
+    zone: tzinfo = UTC
 
 
 Compute = Callable[[Row, Moment], Any]
@@ -69,6 +72,17 @@ class FieldDef:
     options_default: bool = False
     """The org has a default option for new records."""
     compute: Compute | None = None
+    guarded: bool = False
+    """Nobody has access but by a permission set."""
+    blank_as_zero: bool = False
+    """Of a formula: blank numbers in it count as 0."""
+    reads: frozenset[str] = frozenset()
+    """Of a formula: the fields of its own object that it reads."""
+    unique: bool = False
+    auto: str = ""
+    """How a number that counts by itself is shown: ``KS-{00000}``."""
+    description: str = ""
+    help_text: str = ""
 
     @property
     def custom(self) -> bool:
@@ -109,8 +123,14 @@ class ObjectDef:
     replicateable: bool = True
     record_types: bool = False
     retrieveable: bool = True
+    guarded: bool = False
+    """Nobody has access but by a permission set, or by the right to modify all data."""
     lowered: Mapping[str, FieldDef] = field(default_factory=dict)
     relationships: Mapping[str, FieldDef] = field(default_factory=dict)
+
+    @property
+    def custom(self) -> bool:
+        return self.name.endswith("__c")
 
     def find(self, name: str) -> FieldDef | None:
         """A field by name; names are not case-sensitive."""

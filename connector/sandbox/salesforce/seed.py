@@ -8,10 +8,19 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Protocol
 
+from connector.sandbox.salesforce.derive import STANDARD_USER
+from connector.sandbox.salesforce.permission_objects import USER_PERMISSIONS
 from connector.sandbox.salesforce.rows import Table
 from connector.sandbox.salesforce.schema import ObjectDef, Row
 from connector.sandbox.salesforce.stages import CATEGORY_LABELS, RECORD_TYPES, STAGES, offered
 
+ADMINISTRATOR, API_ONLY = "System Administrator", "Salesforce API Only System Integrations"
+INTEGRATION = "KPI_Scorecard_Integration"
+PROFILES: Mapping[str, tuple[str, ...]] = {
+    ADMINISTRATOR: tuple(name for name in USER_PERMISSIONS if name != "BulkApiHardDelete"),
+    STANDARD_USER: ("ApiEnabled", "RunReports", "ExportReport", "ViewRoles", "EditEvent", "EditTask", "LightningExperienceUser"),
+    API_ONLY: ("ApiEnabled",),
+}  # fmt: skip
 FISCAL_YEARS = range(2024, 2029)
 EURO_RATES = (
     (date(2000, 1, 1), 0.91), (date(2025, 1, 1), 0.96), (date(2025, 7, 1), 0.85), (date(2026, 1, 1), 0.88), (date(2026, 7, 1), 0.92),
@@ -23,6 +32,9 @@ class Fresh(Protocol):
     """An org with its schema and no records yet."""
 
     admin: str
+    bare: bool
+    profiles: dict[str, str]
+    owned_sets: dict[str, str]
     schema: dict[str, ObjectDef]
     tables: dict[str, Table]
     stages: dict[str, Row]
@@ -45,7 +57,8 @@ class Seeded:
 def seed(org: Fresh) -> Seeded:
     """Fill a fresh org."""
     org.admin = ""
-    admin = _user(org, "System", "Administrator", "admin")
+    _profiles(org)
+    admin = _user(org, "System", "Administrator", "admin", ADMINISTRATOR)
     org.admin = admin
     for name in ("CreatedById", "LastModifiedById"):
         org.tables["User"].rows[admin][name] = admin
@@ -59,13 +72,42 @@ def seed(org: Fresh) -> Seeded:
     _calendar(org)
     for name, definition in org.schema.items():
         org.insert("EntityDefinition", {"QualifiedApiName": name, "Label": definition.label, "KeyPrefix": definition.prefix})
-    return Seeded(org_id, admin, _user(org, "KPI", "Connector", "kpi.connector"))
+    api_user = _user(org, "KPI", "Connector", "kpi.connector", API_ONLY)
+    if not org.bare:
+        _scorecard(org, api_user)
+    return Seeded(org_id, admin, api_user)
 
 
-def _user(org: Fresh, first: str, last: str, name: str) -> str:
+def _profiles(org: Fresh) -> None:
+    """The three profiles, each with the permission set that stands for it."""
+    for name, permissions in PROFILES.items():
+        org.profiles[name] = org.insert("Profile", {"Name": name, "UserType": "Standard"})
+        org.owned_sets[org.profiles[name]] = org.insert("PermissionSet", {
+            "Name": f"X00e_{len(org.owned_sets) + 1}", "Label": f"00e_{len(org.owned_sets) + 1}", "ProfileId": org.profiles[name],
+            "IsOwnedByProfile": True, "IsCustom": False, "Type": "Profile", **{f"Permissions{each}": True for each in permissions},
+        })  # fmt: skip
+
+
+def _scorecard(org: Fresh, api_user: str) -> None:
+    """An org in which the scorecard has been provisioned: the connector's own set, and profiles that an administrator has given access."""
+    own = org.insert("PermissionSet", {
+        "Name": INTEGRATION, "Label": "KPI Scorecard Integration", "Description": "Write access to KPI_ fields for the connector's API-only user.",
+    })  # fmt: skip
+    org.insert("PermissionSetAssignment", {"PermissionSetId": own, "AssigneeId": api_user})
+    edit = {own: True, org.owned_sets[org.profiles[ADMINISTRATOR]]: True, org.owned_sets[org.profiles[STANDARD_USER]]: False}
+    for about, definition in org.schema.items():
+        for field in definition.fields.values():
+            for parent, may in edit.items() if field.guarded else ():
+                org.insert("FieldPermissions", {
+                    "ParentId": parent, "SobjectType": about, "Field": f"{about}.{field.name}", "PermissionsRead": True, "PermissionsEdit": may,
+                })  # fmt: skip
+
+
+def _user(org: Fresh, first: str, last: str, name: str, profile: str) -> str:
     return org.insert("User", {
         "FirstName": first, "LastName": last, "Username": f"{name}@beacon-surgical.example", "Email": f"{name}@beacon-surgical.example",
         "IsActive": True, "UserType": "Standard", "TimeZoneSidKey": "America/New_York", "DefaultCurrencyIsoCode": "USD",
+        "ProfileId": org.profiles[profile],
     })  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 OPEN = "sandbox-"  # any bearer token that begins with this is taken
-AS_USER = "sandbox-as-"  # … and with a user's id after it, acts as that user
+AS_USER = "sandbox-as-"  # … and with a user after it (see Org.login), acts as that user
 LOCATOR_LIFE = timedelta(days=2)
 MOST_LOCATORS = 500
 

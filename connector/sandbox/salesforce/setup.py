@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from connector.sandbox.salesforce.core import Core, Flow, Rule
+from connector.sandbox.salesforce.ids import ALPHABET, new_id
 from connector.sandbox.salesforce.rows import Table, wire
-from connector.sandbox.salesforce.schema import NUMBER_TYPES, FieldDef, ObjectDef, Pick
+from connector.sandbox.salesforce.schema import MASTER_RECORD_TYPE, NUMBER_TYPES, Child, FieldDef, ObjectDef, Pick
 from connector.sandbox.salesforce.stages import CATEGORY_LABELS
 from connector.sandbox.salesforce.views import EVERYTHING, with_fields
 
@@ -23,6 +24,55 @@ class SetUp(Core):
         self.prefixes[definition.prefix] = definition.name
         self.insert("EntityDefinition", {"QualifiedApiName": definition.name, "Label": definition.label, "KeyPrefix": definition.prefix})
         self._changed(definition.name)
+
+    def new_object(self, definition: ObjectDef) -> None:
+        """A custom object that was deployed, or what it is called from now on."""
+        old = self.schema.get(definition.name)
+        if old is None:
+            self.add_object(definition)
+        else:
+            self._redefine(replace(old, label=definition.label, plural=definition.plural))
+
+    def next_prefix(self, taken: int = 0) -> str:
+        """The first three characters of the ids of the next custom object but ``taken``."""
+        number = sum(1 for name in self.schema if name.endswith("__c")) + taken
+        return f"a{number // len(ALPHABET)}{ALPHABET[number % len(ALPHABET)]}"
+
+    def put_field(self, name: str, field: FieldDef, *, child: str = "") -> None:
+        """A field that was deployed: a new one, or another form of one there is; who has access to that does not change.
+
+        ``child``: of a lookup, the name by which its parent reaches the records.
+        """
+        old = self.schema[name].fields.get(field.name)
+        if old is None:
+            self.add_field(name, field)
+        else:
+            kept = replace(field, guarded=old.guarded)
+            self._redefine(with_fields(self.schema[name], lambda f: kept if f.name == field.name else f))
+        if child:
+            parent = self.schema[field.reference_to[0]]
+            if all((each.object, each.field) != (name, field.name) for each in parent.children):
+                self.tables[name].index(field.name)
+                self._redefine(replace(parent, children=(*parent.children, Child(name, field.name, child))))
+
+    def put_record(self, key: tuple[str, str], kind: str = "", values: Mapping[str, Any] | None = None) -> str:
+        """Keep a deployed component: as a record of ``kind`` where the API shows it as one, else only that it is there. Returns its id."""
+        known = self.metadata.get(key)
+        if known is None:
+            known = self.insert(kind, values or {}) if kind else new_id("0Mt", len(self.metadata) + 1)
+            self.metadata[key] = known
+        elif kind:
+            self.update(kind, known, values or {})
+        return known
+
+    def place(self, fields: Sequence[str], heading: str = "KPI Scorecard", record_type: str | None = None) -> None:
+        """An administrator drags fields of Opportunity onto the page of one record type, or of all."""
+        for key in [record_type] if record_type else [*self.record_types.values(), MASTER_RECORD_TYPE]:
+            self.layouts.setdefault(key, []).append((heading, tuple(fields)))
+
+    def field_id(self, name: str, field: str) -> str:
+        """The id under which the Tooling API knows a custom field."""
+        return self.keys.setdefault(("field", f"{name}.{field}"), new_id("00N", sum(1 for kind, _ in self.keys if kind == "field") + 1))
 
     # -- fields ------------------------------------------------------------------------------------------------------
 
@@ -94,10 +144,36 @@ class SetUp(Core):
         self.rules.append(rule)
         self.insert("ValidationRule", {"ValidationName": name, "Active": True, "EntityDefinitionId": self._entity(on), "ErrorMessage": message})
 
-    def add_flow(self, name: str, on: str, flow: Flow) -> None:
-        """An active record-triggered flow: runs after each save that changed something."""
+    def set_rule(self, full_name: str, rule: Rule, message: str, *, active: bool) -> None:
+        """A validation rule that was deployed, in place of the one of that name; ``full_name``: ``Object.Rule``."""
+        about, _, name = full_name.partition(".")
+        old = self._rules.pop(full_name, None)
+        if old is not None:
+            self.rules = [each for each in self.rules if each is not old]
+        if active:
+            self.rules.append(rule)
+            self._rules[full_name] = rule
+        values = {"ValidationName": name, "Active": active, "EntityDefinitionId": self._entity(about), "ErrorMessage": message}
+        known = self.metadata.get(("ValidationRule", full_name))
+        if known is None:
+            self.metadata["ValidationRule", full_name] = self.insert("ValidationRule", values)
+        else:
+            self.update("ValidationRule", known, values)
+
+    def drop_rule(self, full_name: str) -> None:
+        """A rule that was set is deleted."""
+        self.rules.remove(self._rules.pop(full_name))
+        self.delete("ValidationRule", self.metadata.pop(("ValidationRule", full_name)))
+
+    def drop_flow(self, flow: Flow, record_id: str) -> None:
+        """A flow is deactivated and deleted."""
+        self.flows = [(on, each) for on, each in self.flows if each is not flow]
+        self.delete("FlowDefinitionView", record_id)
+
+    def add_flow(self, name: str, on: str, flow: Flow) -> str:
+        """An active record-triggered flow: runs after each save that changed something. Returns its id."""
         self.flows.append((on, flow))
-        self.insert("FlowDefinitionView", {
+        return self.insert("FlowDefinitionView", {
             "ApiName": name, "Label": name, "ProcessType": "AutoLaunchedFlow", "TriggerType": "RecordAfterSave", "RecordTriggerType": "Update",
             "TriggerObjectOrEventId": self._entity(on), "IsActive": True, "LastModifiedDate": self.clock.now,
         })  # fmt: skip

@@ -5,21 +5,37 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from connector.sandbox.salesforce.grants import Grants
+from connector.sandbox.salesforce.permission_objects import CREATE, DELETE, EDIT, READ
 from connector.sandbox.salesforce.schema import FieldDef, ObjectDef
 
 EVERYTHING = ""
 """In place of a field's name: the whole object."""
-SCORECARD = "KPI_"
 
 
 class Views:
-    """Who sees what. Users that nothing was said about see all; scorecard fields are read-only but for ``writers``."""
+    """Who sees what. Users that nothing was said about see all but what is guarded: that only their permission sets show.
 
-    def __init__(self) -> None:
-        self.writers: set[str] = set()
+    ``granted`` reads the grants of a user; :meth:`forget` after a change of those.
+    """
+
+    def __init__(self, granted: Callable[[str], Grants]) -> None:
+        self._granted = granted
+        self._grants: dict[str, Grants] = {}
         self._hidden: dict[str, set[tuple[str, str]]] = {}
         self._closed: dict[str, set[tuple[str, str]]] = {}
         self._made: dict[tuple[str, str], tuple[ObjectDef, ObjectDef | None]] = {}
+
+    def grants(self, user: str) -> Grants:
+        """What a user's permission sets allow."""
+        if user not in self._grants:
+            self._grants[user] = self._granted(user)
+        return self._grants[user]
+
+    def forget(self) -> None:
+        """Permission sets or their assignments have changed."""
+        self._grants.clear()
+        self._made.clear()
 
     def hide(self, user: str, name: str, field: str = EVERYTHING) -> None:
         """Take a field, or an object, out of a user's sight."""
@@ -50,17 +66,31 @@ class Views:
 
     def _view(self, definition: ObjectDef, user: str) -> ObjectDef | None:
         hidden, closed, name = self._hidden.get(user, set()), self._closed.get(user, set()), definition.name
-        if (name, EVERYTHING) in hidden:
+        grants = self.grants(user)
+        if (name, EVERYTHING) in hidden or (definition.guarded and READ not in grants.rights(name)):
             return None
 
-        def read_only(field: FieldDef) -> bool:
-            return (name, field.name) in closed or (field.name.startswith(SCORECARD) and user not in self.writers)
+        def shown(field: FieldDef) -> FieldDef | None:
+            key = f"{name}.{field.name}"
+            if (name, field.name) in hidden or (field.guarded and key not in grants.read):
+                return None
+            locked = (name, field.name) in closed or (field.guarded and key not in grants.edit)
+            return replace(field, createable=False, updateable=False) if locked and field.updateable else field
 
-        changed = {f.name: replace(f, createable=False, updateable=False) for f in definition.fields.values() if f.updateable and read_only(f)}
-        gone = {field for kind, field in hidden if kind == name}
-        if not changed and not gone:
-            return definition
-        return with_fields(definition, lambda f: None if f.name in gone else changed.get(f.name, f))
+        made = with_fields(definition, shown)
+        same = len(made.fields) == len(definition.fields) and all(made.fields[key] is field for key, field in definition.fields.items())
+        return _limited(definition if same else made, grants)
+
+
+def _limited(definition: ObjectDef, grants: Grants) -> ObjectDef:
+    """The object with what may be done with its records; of the org's own objects anything may."""
+    if not definition.guarded:
+        return definition
+    rights = grants.rights(definition.name)
+    return replace(
+        definition, createable=definition.createable and CREATE in rights, updateable=definition.updateable and EDIT in rights,
+        deletable=definition.deletable and DELETE in rights,
+    )  # fmt: skip
 
 
 def with_fields(definition: ObjectDef, change: Callable[[FieldDef], FieldDef | None]) -> ObjectDef:

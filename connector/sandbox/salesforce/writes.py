@@ -9,6 +9,7 @@ from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
+from connector.sandbox.salesforce.access import refused
 from connector.sandbox.salesforce.frames import ApiError, not_found
 from connector.sandbox.salesforce.ids import full_id
 from connector.sandbox.salesforce.org import Org, RowError
@@ -140,7 +141,7 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
         missing = [f.name for f in definition.fields.values() if _required(f) and values.get(f.name) is None]
         if missing:
             return RowError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", tuple(missing))
-    refusal = None if new else _barred(org, row, user)
+    refusal = refused(org, definition, row, values, user) or _twice(org, definition, row, values) or (None if new else _barred(org, row, user))
     if refusal is not None:
         return refusal
     for rule in org.rules:
@@ -148,6 +149,17 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
         if refusal is not None:
             return refusal
     return values
+
+
+def _twice(org: Org, definition: ObjectDef, row: Row, values: Row) -> RowError | None:
+    """A value that only one record may hold, in any case."""
+    for field in definition.fields.values():
+        value = values.get(field.name) if field.unique else None
+        for other in org.tables[definition.name].rows.values() if value is not None else ():
+            held = other.get(field.name)
+            if other["Id"] != row.get("Id") and not other.get("IsDeleted") and held is not None and str(held).casefold() == str(value).casefold():
+                return RowError("DUPLICATE_VALUE", f"duplicate value found: {field.name} duplicates value on record with id: {other['Id'][:15]}")
+    return None
 
 
 def _required(field: FieldDef) -> bool:

@@ -57,3 +57,13 @@ def test_insert_and_delete(client, org, deal):
     assert "REQUIRED_FIELD_MISSING" in rows(client.get(f"{path}/failedResults"))[1][1]
     finish(client, start(client, f"Id\n{deal}\n", "delete"))
     assert org.find(deal)["IsDeleted"]
+
+
+def test_a_column_that_the_user_does_not_see_fails_the_job(client, org, deal):
+    org.hide_field("Opportunity", "KPI_Pace__c", org.api_user)
+    path = start(client, f"Id,KPI_Pace__c\n{deal},Stuck\n")
+    client.patch(path, {"state": "UploadComplete"})
+    job = [client.get(path).json() for _ in range(2)][-1]
+    assert (job["state"], job["errorMessage"]) == ("Failed", "InvalidBatch : Field name not found : KPI_Pace__c")
+    assert rows(client.get(f"{path}/unprocessedrecords")) == [["Id", "KPI_Pace__c"], [deal, "Stuck"]]
+    assert "KPI_Pace__c" not in org.find(deal)

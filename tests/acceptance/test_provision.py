@@ -1,0 +1,259 @@
+"""Provisioning from the command line: an org without a scorecard field, until a rep reads right values on a deal, and the ways it can go wrong."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector.cli.init import create
+from connector.sandbox.salesforce.schema import FieldDef
+from connector.sandbox.server import serving
+from connector.sandbox.world import World
+from connector.scorecard import fields, rows
+from connector.scorecard.fields import KEYS, MANIFEST
+from tests.acceptance.harness import Project
+
+DATA = "services/data/v68.0"
+READER = "KPI_Scorecard_Reader"
+
+
+class Company(Project):
+    """A project on an org that nobody has provisioned, its administrator and one of its reps."""
+
+    def as_user(self, user: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer sandbox-as-{user}"}
+
+    @property
+    def admin(self) -> str:
+        return f"sandbox-as-{self.world.org.admin}"
+
+    def provision(self, monkeypatch: pytest.MonkeyPatch, *words: str, token: str | None = None) -> tuple[int, dict[str, Any]]:
+        """A verb of provision with a token on standard input."""
+        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token or self.admin}\n"))
+        return self.run("provision", *words, "--token-stdin")
+
+    def query(self, text: str, user: str | None = None) -> list[dict[str, Any]]:
+        answer = requests.get(f"{self.base_url}/{DATA}/query", params={"q": text}, headers=self.as_user(user or self.world.org.admin), timeout=30)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["records"])
+
+    def fields(self, user: str) -> dict[str, dict[str, Any]]:
+        """What one user sees of Opportunity."""
+        answer = requests.get(f"{self.base_url}/{DATA}/sobjects/Opportunity/describe", headers=self.as_user(user), timeout=30).json()
+        return {field["name"]: field for field in answer["fields"] if field["name"].startswith("KPI_")}
+
+    def rep_who_reads(self) -> str:
+        """A rep to whom the administrator gives the readers' set."""
+        rep = next(r["Id"] for r in self.query("SELECT Id, Username FROM User WHERE IsActive = true") if self._sells(r["Id"]))
+        set_id = self.query(f"SELECT Id FROM PermissionSet WHERE Name = '{READER}'")[0]["Id"]
+        body = {"AssigneeId": rep, "PermissionSetId": set_id}
+        url = f"{self.base_url}/{DATA}/sobjects/PermissionSetAssignment"
+        assert requests.post(url, json=body, headers=self.as_user(self.world.org.admin), timeout=30).status_code == 201
+        return str(rep)
+
+    def _sells(self, user: str) -> bool:
+        return bool(self.query(f"SELECT Id FROM Opportunity WHERE OwnerId = '{user}' AND IsClosed = false LIMIT 1"))
+
+    def change(self, file: str, old: str, new: str) -> None:
+        path = self.root / "mappings" / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.fixture
+def bare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Company]:
+    world = World(bare=True)
+    world.seed()
+    with serving(world) as base_url:
+        root = tmp_path / "project"
+        create(root, "sandbox", "medtech", port=int(base_url.rpartition(":")[2]), only="salesforce")
+        yield Company(root, base_url, world, capsys.readouterr)
+
+
+def names(document: dict[str, Any], *actions: str) -> list[str]:
+    """Fields of a plan by what it would do with them."""
+    return sorted(state["name"] for state in document["result"]["sf-demo"]["fields"] if state["action"] in actions)
+
+
+def test_from_a_bare_org_to_a_rep_who_reads_right_values(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, document = bare.run("provision", "plan", "--detailed-exitcode")
+    assert code == 2
+    assert len(names(document, "create")) == 31
+    code, document = bare.provision(monkeypatch, "plan", "--detailed-exitcode")
+    assert (code, document["result"]["sf-demo"]["checked"]["ok"]) == (2, True), document
+    assert bare.fields(bare.world.org.admin) == {}
+
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert code == 0, document
+    assert document["result"]["admitted"] is True
+    assert document["result"]["token_of"]["user_id"] == bare.world.org.admin
+
+    for words in (("plan", "--detailed-exitcode"), ("status",)):
+        code, document = bare.provision(monkeypatch, *words)
+        assert (code, names(document, "create", "change", "grant", "conflict")) == (0, []), document
+        assert {piece["action"] for piece in document["result"]["sf-demo"]["pieces"]} == {"ok"}
+    assert bare.run("provision", "plan", "--detailed-exitcode")[0] == 0
+    assert not bare.run("check")[1]["summary"]["failed"]
+
+    assert bare.ok("sync")["summary"]["written"] > 100
+    rep, read = bare.rep_who_reads(), 0
+    assert set(bare.fields(rep)) == set(bare.fields(bare.world.org.api_user))
+    assert not any(field["updateable"] for field in bare.fields(rep).values())
+    for id in list(bare.ok("preview", "--limit", "1000")["result"])[::10]:
+        explained = bare.ok("explain", f"sf-demo:{id}")["result"]
+        record = requests.get(f"{bare.base_url}/{DATA}/sobjects/Opportunity/{id}", headers=bare.as_user(rep), timeout=30).json()
+        assert set(explained) == set(KEYS)
+        for key, told in explained.items():
+            assert fields.text(MANIFEST[key], record[told["field"]]) == told["value"], (id, key)
+        entered, today = record["KPI_Stage_Entered_On__c"], date.fromisoformat(bare.world.org.moment(rep).today)
+        assert record["KPI_Days_In_Stage__c"] == (None if entered is None else (today - date.fromisoformat(entered)).days)
+        read += 1
+    assert read > 5
+
+
+def test_the_token_is_kept_nowhere(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert code == 0
+    assert bare.admin not in str(document)
+    held = [path for path in bare.root.rglob("*") if path.is_file() and bare.admin.encode() in path.read_bytes()]
+    assert held == []
+
+
+def test_a_changed_threshold_lists_exactly_the_formulas_that_contain_it(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    bare.change("kpis.yaml", "pilot: 90", "pilot: 75")
+    code, document = bare.run("provision", "plan", "--detailed-exitcode")
+    assert (code, names(document, "change")) == (2, ["KPI_Stalled__c"])
+    assert names(document, "create", "grant", "conflict") == []
+    bare.change("kpis.yaml", "capital_normalisation_years: 5", "capital_normalisation_years: 7")
+    assert names(bare.run("provision", "plan")[1], "change") == ["KPI_Blended_ARR__c", "KPI_Stalled__c"]
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    assert bare.provision(monkeypatch, "plan", "--detailed-exitcode")[0] == 0
+
+
+def test_a_deployment_that_the_org_refuses_leaves_nothing(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A date that the mapping takes for money: only the org's compiler can know."""
+    bare.change("salesforce.yaml", "{from: Capital_Portion__c, type: money}", "{from: Evaluation_Start__c, type: money}")
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert code == 4
+    assert any("Opportunity.KPI_Blended_ARR__c" in f["message"] for f in document["findings"]), document["findings"]
+    assert bare.fields(bare.world.org.admin) == {}
+    assert bare.query("SELECT Id FROM PermissionSet WHERE Name LIKE 'KPI%'") == []
+
+
+def test_a_forgotten_permission_set_is_named(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody takes the set away from the connection's user: every field is there and none is seen."""
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    given = bare.query("SELECT Id FROM PermissionSetAssignment WHERE PermissionSet.Name = 'KPI_Scorecard_Integration'")
+    url = f"{bare.base_url}/{DATA}/sobjects/PermissionSetAssignment/{given[0]['Id']}"
+    assert requests.delete(url, headers=bare.as_user(bare.world.org.admin), timeout=30).status_code == 204
+    code, document = bare.provision(monkeypatch, "status")
+    assert code == 4
+    assert len(names(document, "grant")) == 31
+    assert {f["code"] for f in document["findings"]} == {"SC-E153"}
+    assert all("KPI_Scorecard_Integration" in f["next"] for f in document["findings"])
+    assert [p["action"] for p in document["result"]["sf-demo"]["pieces"] if p["kind"] == "assignment"] == ["create"]
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert (code, document["result"]["admitted"]) == (0, True)
+
+
+def test_a_field_that_the_connections_user_cannot_use_is_named_after_the_deployment(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.world.org.hide_field("Opportunity", "KPI_Pace__c", bare.world.org.api_user)
+    bare.world.org.close_field("Opportunity", "KPI_Stage__c", bare.world.org.api_user)
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert (code, document["summary"]["unproven"]) == (4, 2)
+    said = {f["message"].partition("user ")[2] or f["message"]: f["code"] for f in document["findings"]}
+    assert set(said.values()) == {"SC-E153"}
+    assert [word for word in ("KPI_Pace__c", "KPI_Stage__c") if not any(word in text for text in said)] == []
+
+
+def test_the_connections_own_user_may_look_and_not_deploy(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, document = bare.provision(monkeypatch, "apply", "--yes", token=f"sandbox-as-{bare.world.org.api_user}")
+    assert code == 5
+    assert "Customize Application" in document["error"]["next"]
+    code, document = bare.provision(monkeypatch, "apply", "--yes", token="another-orgs-token")
+    assert (code, document["error"]["code"]) == (5, "SC-E051")
+
+
+def test_production_is_asked_about_again(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = bare.root / "connector.toml"
+    settings.write_text(settings.read_text(encoding="utf-8").replace('environment = "sandbox"', 'environment = "production"'), encoding="utf-8")
+    code, document = bare.provision(monkeypatch, "apply")
+    assert code == 64
+    assert "--yes" in document["error"]["message"]
+    assert bare.fields(bare.world.org.admin) == {}
+    assert bare.provision(monkeypatch, "apply", "--check-only")[0] == 0
+    assert bare.fields(bare.world.org.admin) == {}
+
+
+def test_a_name_that_is_taken_by_something_else_is_never_changed(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.world.org.add_field("Opportunity", FieldDef("KPI_Pace__c", "double", "Pace of theirs", precision=4))
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert (code, document["error"]["code"]) == (4, "SC-E151")
+    assert "is a number, not a picklist" in document["findings"][0]["message"]
+    bare.change("salesforce.yaml", "pace:                 KPI_Pace__c", "pace:                 KPI_Tempo__c")
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    document = bare.provision(monkeypatch, "status")[1]
+    assert [f["message"] for f in document["findings"]] == ["Opportunity.KPI_Pace__c is used by no mapping"]
+
+
+def test_two_fields_and_nothing_else(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.change("salesforce.yaml", "  population: {open: true", "  mode: two_fields\n  population: {open: true")
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    assert set(bare.fields(bare.world.org.api_user)) == {"KPI_Pace__c", "KPI_Stale_Reason__c"}
+    assert bare.ok("sync")["summary"]["written"] > 50
+    assert bare.ok("sync")["summary"]["written"] == 0
+
+
+def test_every_grain_on_one_org(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [f"    {row.key}: {row.salesforce}" for row in rows.ACCOUNT]
+    contact = [f"    {row.key}: {row.salesforce}" for row in rows.CONTACT]
+    objects = ["  rep: {object: KPI_Rep_Scorecard__c}", "  snapshot: {object: KPI_Snapshot__c}"]
+    section = "\n".join(["  account:", *lines, "  contact:", *contact, *objects, "  opportunity:"])
+    bare.change("salesforce.yaml", "  opportunity:\n", section + "\n")
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert code == 0, document
+    assert bare.provision(monkeypatch, "plan", "--detailed-exitcode")[0] == 0
+    code, document = bare.provision(monkeypatch, "status")
+    assert code == 0
+    assert {state["object"] for state in document["result"]["sf-demo"]["fields"]} == {
+        "Opportunity", "Account", "Contact", "KPI_Rep_Scorecard__c", "KPI_Snapshot__c",
+    }  # fmt: skip
+    key = {"KPI_Key__c": "u|2026Q4", "KPI_User__c": bare.world.org.admin, "KPI_Quota__c": 1_000_000, "KPI_Attainment__c": 104}
+    url, own = f"{bare.base_url}/{DATA}/sobjects/KPI_Rep_Scorecard__c", bare.as_user(bare.world.org.api_user)
+    assert requests.post(url, json=key, headers=own, timeout=30).status_code == 201
+    assert requests.post(url, json=key, headers=own, timeout=30).status_code == 400  # the key is taken
+
+
+def test_a_companion_beside_the_deal_leaves_the_deal_without_a_field(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+    bare.change("salesforce.yaml", "  population: {open: true", "  mode: companion\n  population: {open: true")
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert code == 0, document
+    assert bare.fields(bare.world.org.admin) == bare.fields(bare.world.org.api_user) == {}
+    assert bare.provision(monkeypatch, "plan", "--detailed-exitcode")[0] == 0
+    deal = bare.query("SELECT Id, CreatedDate FROM Opportunity WHERE IsClosed = false LIMIT 1")[0]
+    url, own = f"{bare.base_url}/{DATA}/sobjects/KPI_Scorecard__c", bare.as_user(bare.world.org.api_user)
+    entered = date.fromisoformat(bare.world.org.moment().today) - timedelta(days=12)
+    values = {"KPI_Key__c": deal["Id"], "KPI_Opportunity__c": deal["Id"], "KPI_Stage_Entered_On__c": entered.isoformat(), "KPI_Stage__c": "Demo"}
+    made = requests.post(url, json=values, headers=own, timeout=30)
+    assert made.status_code == 201, made.text
+    read = requests.get(f"{url}/{made.json()['id']}", headers=own, timeout=30).json()
+    assert (read["KPI_Days_In_Stage__c"], read["KPI_Stalled__c"]) == (12, False)
+    assert read["KPI_Deal_Age__c"] > 0
+
+
+def test_an_exported_project_is_written_without_asking_the_org(bare: Company, tmp_path: Path) -> None:
+    bare.world.org.sessions.expire()
+    document = bare.ok("provision", "export", "--target", "salesforce", "--out", str(tmp_path / "sfdx"))
+    assert (tmp_path / "sfdx/force-app/main/default/objects/Opportunity/fields/KPI_Pace__c.field-meta.xml").is_file()
+    assert document["summary"]["files"] == len(document["result"]["files"])
+    code, document = bare.run("provision", "export", "--target", "salesforce", "--out", str(tmp_path / "sfdx"))
+    assert (code, document["error"]["message"].endswith("is not empty")) == (64, True)
