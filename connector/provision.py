@@ -15,6 +15,7 @@ from connector.crms.provisioning import FieldSpec, ObjectSpec, Observed, Piece, 
 from connector.errors import CODES, Finding, SettingsError
 from connector.mapping import names
 from connector.mapping.schema import CrmMapping
+from connector.scorecard import properties
 from connector.scorecard import wanted as manifest
 from connector.scorecard.formulas import Terms, normal
 from connector.scorecard.wanted import Switches
@@ -77,6 +78,8 @@ def wanted(mapped: MappedConnection, definitions: Definitions) -> Wanted:
     def terms(ours: Mapping[str, str], parent: str) -> Terms:
         return Terms(definitions.ladder, definitions.kpis, switches.own, ours, parent, switches.instants)
 
+    if mapped.kind == "hubspot":
+        return properties.hubspot(switches, terms)
     if mapped.kind != "salesforce":
         raise SettingsError(f"fields of {mapped.kind} are not provisioned by the connector")
     return manifest.salesforce(switches, terms)
@@ -164,7 +167,7 @@ def _differences(field: FieldSpec, found: Seen) -> tuple[str, list[str]]:
         differs.append(f"label {found.label} → {field.label}")
     if found.help is not None and found.help != field.help:
         differs.append("help text")
-    return "", differs
+    return "", [*differs, *found.differs]
 
 
 def _a(word: str) -> str:

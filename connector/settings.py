@@ -75,12 +75,14 @@ class Connection(Section):
     """One CRM. ``flow = "sandbox"`` needs no secret and is allowed on loopback only.
 
     ``refresh-token`` (Salesforce) and ``oauth`` (HubSpot) keep the newest refresh token in the state, encrypted.
+    ``platform_version``: of the developer project that ``provision export`` writes, HubSpot only.
     """
 
     crm: Literal["salesforce", "hubspot"]
     environment: Literal["production", "sandbox"] = "production"
     base_url: str | None = None
     api_version: str | None = None
+    platform_version: str = Field(default="2026.03", pattern=r"^\d{4}\.\d{1,2}$")
     flow: Literal["sandbox", "client-credentials", "jwt", "refresh-token", "token", "oauth"] | None = None
     client_id: str | None = None
     username: str | None = None
@@ -94,9 +96,11 @@ class Connection(Section):
         return value.rstrip("/") if value else value
 
     @model_validator(mode="after")
-    def _bulk_is_salesforces(self) -> Connection:
+    def _belongs_to_the_crm(self) -> Connection:
         if self.crm != "salesforce" and {"bulk_above", "bulk_wait", "bulk_write_above"} & self.limits.model_fields_set:
             raise ValueError("limits.bulk_above, limits.bulk_wait and limits.bulk_write_above are for Salesforce only")
+        if self.crm != "hubspot" and "platform_version" in self.model_fields_set:
+            raise ValueError("platform_version is for HubSpot only")
         return self
 
 

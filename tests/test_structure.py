@@ -40,7 +40,7 @@ HOMES = {  # third-party package → the only places that import it
     "lark": ("sandbox/",),
     "typer": ("cli/",),
     "altair": ("report/charts.py",),
-    "jinja2": ("report/page.py",),
+    "jinja2": ("report/page.py", "sandbox/", "crms/salesforce/bundle.py"),
 }
 
 

@@ -106,10 +106,10 @@ def apply(
                 _ask(name, who, production=app.resolved.connection(name).environment == "production" or who.production is True)
             console.say("checked first, then deployed as a whole")
             done = provision.apply(wanted, own, admin, check_only=check_only)
-    return _outcome(name, made, done, who, check_only)
+    return _outcome(name, made, done, who, check_only, admin.by_hand)
 
 
-def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check_only: bool) -> Answer:
+def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check_only: bool, by_hand: str) -> Answer:
     from connector import provision
 
     result = {**asdict(done), "token_of": asdict(who)}
@@ -117,7 +117,8 @@ def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check
     if not last.ok:
         step = "check" if done.deployed is None else "deployment"
         findings = provision.refusals(last)
-        text = [f"{name}: the CRM refused the {step} ({last.status}); nothing was changed"]
+        kept = f"{last.done} of {last.total} are made: run it again" if last.done and done.deployed else "nothing was changed"
+        text = [f"{name}: the CRM refused the {step} ({last.status}); {kept}"]
         return Answer({"connection": name, "changes": 0, "refused": len(findings)}, result, text, findings, 4)
     if check_only:
         return Answer({"connection": name, "changes": 0}, result, [f"{name}: the CRM would take all of it ({_tally(made)}); nothing was changed"])
@@ -129,7 +130,7 @@ def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check
         lines.append(f"{count(len(done.proven), 'field')} of {fields} cannot be used as the connection's user yet")
     else:
         lines.append(f"as the connection's user: {count(fields, 'field')} visible, each editable or a formula as it should be")
-    lines += ["next: let an administrator place the section KPI Scorecard on the record page and assign KPI_Scorecard_Reader to the reps",
+    lines += [f"next: {by_hand}",
               f"      {command()} sync --connection {name}"]  # fmt: skip
     summary: dict[str, object] = {"connection": name, "changes": len(_changed(made)), "unproven": len(done.proven)}
     return Answer(summary, result, lines, done.proven, 4 if done.proven else 0)
@@ -174,7 +175,8 @@ def export(
         if len(names) > 1:
             raise UsageError(f"name one with --connection: {', '.join(names)}")
         wanted = provision.wanted(app.mapped(names[0]), app.definitions)
-        files = made(wanted, app.resolved.connection(names[0]).api_version or "68.0")
+        declared = app.resolved.connection(names[0])
+        files = made(wanted, declared.platform_version if target == "hubspot" else declared.api_version or "68.0")
         root = out or app.resolved.root / f"{target}-project"
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise UsageError(f"{root} is not empty", next_step="choose another directory with --out")
@@ -221,6 +223,7 @@ def _sides(app: App, name: str, token: str | None) -> Iterator[tuple[Wanted, Pro
         own = stack.enter_context(app.provisioner(name))
         wanted = provision.wanted(app.mapped(name), app.definitions)
         admin = stack.enter_context(app.provisioner(name, token)) if token is not None else None
+        wanted = own.fitting(wanted)
         user = own.whoami()
         if admin is not None and (other := admin.whoami()).org_id != user.org_id:
             raise AuthenticationError(f"the token belongs to {other.org} ({other.org_id}), {name} to {user.org} ({user.org_id})")
@@ -275,8 +278,8 @@ def _shown(made: ProvisionPlan, with_token: bool) -> Iterator[str | Table]:
     if rows:
         yield from ("", Table(("", "what", ""), rows))
     if made.checked is not None and made.checked.ok:
-        yield f"the CRM would take all of it: {count(made.checked.total, 'component')} checked, every formula compiled"
-    elif made.changes and not with_token:
+        yield made.checked.said or f"the CRM would take all of it: {count(made.checked.total, 'component')} checked, every formula compiled"
+    elif made.changes and not with_token and any(piece.action is None for piece in made.pieces):
         yield "formulas were not compiled and permission sets not looked at: both need an administrator's token (--token-stdin)"
 
 

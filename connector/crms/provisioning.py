@@ -105,6 +105,8 @@ class Seen:
     restricted: bool = False
     formula: str | None = None
     help: str | None = None
+    differs: tuple[str, ...] = ()
+    """What else of it is not as wanted, in words: what only this CRM has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,15 +156,23 @@ class ProvisionResult:
     total: int
     refusals: tuple[Refusal, ...] = ()
     id: str | None = None
+    said: str = ""
+    """What the check was, where the CRM has none that compiles every formula."""
 
 
 class Provisioner(Protocol):
     """Provisioning through one credential: an administrator's, or the connection's own (which may look and not touch)."""
 
     meter: Meter
+    by_hand: str
+    """What an administrator does afterwards, in a sentence."""
 
     def whoami(self) -> Identity:
         """Whose credential it is. Raises AuthenticationError."""
+        ...
+
+    def fitting(self, wanted: Wanted) -> Wanted:
+        """What of it this account's plan and quotas allow; the rest is in ``left_out`` with the reason."""
         ...
 
     def observe(self, wanted: Wanted) -> Mapping[str, Observed]:

@@ -18,10 +18,12 @@ ADAPTERS: dict[str, str] = {
 
 PROVISIONERS: dict[str, str] = {
     "salesforce": "connector.crms.salesforce.provision:SalesforceProvisioner",
+    "hubspot": "connector.crms.hubspot.provision:HubSpotProvisioner",
 }
 """What brings fields into a CRM: ``(settings, clock, token)``, token None for the connection's own credential."""
 PROJECTS: dict[str, str] = {
     "salesforce": "connector.crms.salesforce.project:files",
+    "hubspot": "connector.crms.hubspot.project:files",
 }
 """A project that the vendor's own tools deploy: ``(wanted, api version)`` → path → text."""
 

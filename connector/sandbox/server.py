@@ -39,7 +39,7 @@ _PAGE = """<!doctype html>
 <ul>
 <li>Salesforce: <code>/services/oauth2/token</code>, <code>/services/data/…</code></li>
 <li>HubSpot: <code>/oauth/…</code>, <code>/crm/…</code>, <code>/account-info/…</code>, <code>/settings/…</code></li>
-<li>As people see it: <a href="/sandbox/salesforce/deals?as=rep">a rep's deals</a>,
+<li>As people see it: <a href="/sandbox/salesforce/deals?as=rep">a rep's deals</a> (<a href="/sandbox/hubspot/deals">in HubSpot</a>),
 <a href="/sandbox/salesforce/logins">who can log in</a> (<code>POST /sandbox/salesforce/token</code>)</li>
 <li>Control: <a href="/sandbox/health"><code>/sandbox/health</code></a>,
 <code>POST /sandbox/seed</code>, <code>/sandbox/tick</code>, <code>/sandbox/reset</code>, <code>/sandbox/faults</code> (GET, POST, DELETE)</li>

@@ -68,7 +68,7 @@ COMPANION_OBJECT = "KPI_Scorecard__c"
 
 def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], left_out: dict[str, str]) -> ObjectSpec:
     companion, deal = switches.mode == "companion", switches.objects["opportunity"]
-    written = _written(switches, left_out)
+    written = written_fields(switches, left_out, written_field)
     anchors: tuple[FieldSpec, ...] = ()
     live: tuple[FieldSpec, ...] = ()
     if switches.mode != "two_fields":
@@ -83,7 +83,8 @@ def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], 
     return ObjectSpec("companion", COMPANION_OBJECT, (*head, *written, *anchors, *live), True, "Deal scorecard", "Deal scorecards", about)
 
 
-def _written(switches: Switches, left_out: dict[str, str]) -> tuple[FieldSpec, ...]:
+def written_fields(switches: Switches, left_out: dict[str, str], made_by: Callable[[ScorecardField, str], FieldSpec]) -> tuple[FieldSpec, ...]:
+    """Those of the manifest that are switched on; ``left_out`` hears of the others. ``made_by``: field and its name in the CRM → as it should be."""
     made = []
     for key, known in MANIFEST.items():
         if switches.mode == "two_fields":
@@ -94,7 +95,7 @@ def _written(switches: Switches, left_out: dict[str, str]) -> tuple[FieldSpec, .
         if name is None:
             left_out[key] = why
         else:
-            made.append(written_field(known, name))
+            made.append(made_by(known, name))
     return tuple(made)
 
 

@@ -82,6 +82,7 @@ class Interleavings(RuleBasedStateMachine):
         for id in DEALS:
             self.crm.put("deals", {**dict.fromkeys(OWN, ""), "amount": "1", "note": id, "kpi_foreign": "x"}, id=id)
             self.truth[id] = {"amount": "1", "note": id, "kpi_foreign": "x"}
+        self.a_push({id: {"stage": "a", "open_gates": "b"} for id in DEALS}, [], "", 3)
 
     # -- people ------------------------------------------------------------------------------------------------------
 
@@ -97,6 +98,12 @@ class Interleavings(RuleBasedStateMachine):
         if self.crm.holds("deals", id)[name] != value:
             self.crm.edit("deals", id, {name: value})
             self.typed[id, name] = value
+
+    @rule(data=st.data(), value=ours)
+    def somebody_overwrites_what_we_wrote(self, data: st.DataObject, value: str) -> None:
+        written = sorted(self.store.ledger.last_written(NAME))
+        if written:
+            self.somebody_overwrites_a_field_of_ours(*data.draw(st.sampled_from(written)), value)
 
     @rule(id=deals)
     def a_rule_refuses(self, id: str) -> None:
@@ -151,10 +158,13 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), dies=st.sampled_from(["", "", "before the write", "after the write"]))
     def a_rollback(self, data: st.DataObject, dies: str) -> None:
         self._settle()
-        if not self.runs:
+        wrote = [run for run in self.runs if any(w.status in ("written", "unknown") for w in self.store.ledger.of_run(run))]
+        if not wrote:
             return
+        if data.draw(st.booleans()):
+            self.rules_are_lifted()
         self.clock.sleep(60)
-        run = data.draw(st.sampled_from(self.runs))
+        run = data.draw(st.sampled_from(wrote))
         undone = Undone(run, NAME, Plan("", "", (), ()), [])
         before = {id: dict(self.crm.holds("deals", id)) for id in DEALS}
         last = self.store.ledger.last_written(NAME)

@@ -33,6 +33,8 @@ GRANTED_FIELDS = "SELECT Field FROM FieldPermissions WHERE SobjectType = {} AND 
 class SalesforceProvisioner:
     """Provisioning of one org. ``token``: an administrator's access token; None: the connection's own sign-in, which may only look."""
 
+    by_hand = "let an administrator place the section KPI Scorecard on the record page and assign KPI_Scorecard_Reader to the reps"
+
     def __init__(self, settings: SalesforceSettings, clock: Clock, token: str | None = None) -> None:
         self.meter = Meter()
         used = settings if token is None else replace(settings, flow="given", access_token=token, refresh_tokens=None)
@@ -47,6 +49,9 @@ class SalesforceProvisioner:
         name = str(told.get("preferred_username") or told.get("name") or told["user_id"])
         production = None if org["IsSandbox"] is None else not org["IsSandbox"]
         return Identity(soql.to18(told["user_id"]), name, soql.to18(str(org["Id"])), str(org["Name"]), production)
+
+    def fitting(self, wanted: Wanted) -> Wanted:
+        return wanted
 
     # -- looking -----------------------------------------------------------------------------------------------------
 

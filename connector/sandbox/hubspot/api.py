@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connector.sandbox.hubspot import access, api_links, api_records, api_schema, api_settings, api_tokens, api_writes
+from connector.sandbox.hubspot import access, api_links, api_records, api_schema, api_settings, api_tokens, api_writes, pages
 from connector.sandbox.hubspot.call import Answer, Call
 from connector.sandbox.hubspot.errors import NOT_FOUND_HTML, Failure, NotFound
 from connector.sandbox.hubspot.portal import Portal
@@ -34,6 +34,7 @@ _READS: list[tuple[str, str, Handler]] = [
     ("GET", "/account-info/{v}/api-usage/daily/private-apps", api_settings.usage),
     ("GET", "/crm/properties/{v}/{type}", api_schema.properties),
     ("GET", "/crm/properties/{v}/{type}/groups", api_schema.groups),
+    ("GET", "/crm/properties/{v}/{type}/groups/{name}", api_schema.read_group),
     ("GET", "/crm/properties/{v}/{type}/{name}", api_schema.read_property),
     ("GET", "/crm/property-validations/{v}/{type}", api_schema.validations),
     ("GET", "/crm/property-validations/{v}/{type}/{name}", api_schema.property_validations),
@@ -87,7 +88,7 @@ def routes(portal: Portal) -> list[Route]:
     open_ = [Route(path, _endpoint(portal, handler, known=False), methods=[verb]) for verb, path, handler in _TOKENS]
     reads = [Route(path, _endpoint(portal, handler), methods=[verb]) for verb, path, handler in _READS]
     writes = [Route(path, _endpoint(portal, handler, writes=True), methods=[verb]) for verb, path, handler in _WRITES]
-    return [*open_, *reads, *writes]
+    return [*open_, *reads, *writes, *pages.routes(portal)]
 
 
 def _endpoint(portal: Portal, handler: Handler, *, writes: bool = False, known: bool = True) -> Callable[[Request], Any]:

@@ -14,7 +14,6 @@ from connector.sandbox.hubspot.errors import Failure, NotFound, invalid
 from connector.sandbox.hubspot.records import stamp
 from connector.sandbox.hubspot.schema import TYPES
 
-CUSTOM_MAX = 1000
 BORN = "2025-01-10T09:00:00.000Z"
 PIPELINES_MAX, LABELS_MAX, RECORDS_MAX = 100, 50, 15_000_000
 
@@ -83,8 +82,9 @@ def calculated_limits(call: Call) -> Answer:
     """GET /crm/limits/{v}/calculated-properties."""
     tables = call.portal.properties
     made = {kind: sum(not prop.native and prop.calculated for prop in table.values()) for kind, table in tables.items()}
-    used = sum(made.values())
-    return Answer({"overallLimit": 25, "overallUsage": used, "overallPercentage": used * 4.0, "byObjectType": _by_type(made)})
+    used, most = sum(made.values()), call.portal.calculated_allowed
+    share = 100.0 * used / most if most else 0.0
+    return Answer({"overallLimit": most, "overallUsage": used, "overallPercentage": share, "byObjectType": _by_type(made)})
 
 
 def _limited(counts: dict[str, int], most: int) -> list[dict[str, object]]:
@@ -97,9 +97,9 @@ NO_CUSTOM_OBJECTS: dict[str, object] = {"overallLimit": 10, "overallUsage": 0, "
 def custom_limits(call: Call) -> Answer:
     """GET /crm/limits/{v}/custom-properties: a limit for each object type, and one for all."""
     made = {kind: sum(not prop.native for prop in table.values()) for kind, table in call.portal.properties.items()}
-    used, most = sum(made.values()), CUSTOM_MAX * len(TYPES)
+    used, most = sum(made.values()), call.portal.custom_max * len(TYPES)
     return Answer({
-        "overallLimit": most, "overallUsage": used, "overallPercentage": 100.0 * used / most, "byObjectType": _limited(made, CUSTOM_MAX),
+        "overallLimit": most, "overallUsage": used, "overallPercentage": 100.0 * used / most, "byObjectType": _limited(made, call.portal.custom_max),
     })  # fmt: skip
 
 

@@ -12,6 +12,9 @@ SCOPES = (
     "crm.schemas.leads.read", "oauth", "settings.currencies.read", "tickets",
 )  # fmt: skip
 """What the sandbox's OAuth app was installed with."""
+SYNC = "sandbox-token"
+SYNC_SCOPES = frozenset(SCOPES) - {"crm.schemas.deals.write", "oauth"}
+"""The key of the daily sync: it reads, writes values on deals, and may not touch a definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +76,15 @@ class Tokens:
     # -- what the API asks -------------------------------------------------------------------------------------------
 
     def access(self, token: str) -> Access | None:
-        """What a token stands for, expired or not; None if it is unknown or revoked. ``sandbox-…`` is a static one with every scope."""
+        """What a token stands for, expired or not; None if it is unknown or revoked.
+
+        ``sandbox-token`` is the sync's key, any other ``sandbox-…`` one with every scope, such as an administrator makes for provisioning.
+        """
         if token in self._ended:
             return None
         known = self._issued.get(token) or self._static.get(token)
+        if known is None and token == SYNC:
+            return Access(token, scopes=SYNC_SCOPES)
         return known or (Access(token) if token.startswith("sandbox-") else None)
 
     def refresh_token_of(self, token: str) -> str | None:

@@ -15,7 +15,7 @@ from connector.sandbox.hubspot import deals, derived, schema
 from connector.sandbox.hubspot.limits import Limits
 from connector.sandbox.hubspot.oauth import Tokens
 from connector.sandbox.hubspot.records import ADMIN, CALCULATED, MERGE, Record, Source, stamp
-from connector.sandbox.hubspot.schema import ObjectType
+from connector.sandbox.hubspot.schema import ObjectType, Property
 from connector.sandbox.hubspot.setup import Owner, Setup
 from connector.sandbox.hubspot.values import Problem, Refused, kept, same
 
@@ -69,6 +69,12 @@ class Portal(Setup):
         self.restore_moves_stamp = False
         self.empty_history = False
         self.mixed_case_headers = False
+
+    def add_property(self, kind: str, prop: Property) -> None:
+        super().add_property(kind, prop)
+        if prop.formula is not None:  # every record there is gets its value at once
+            for record in self.records[kind].values():
+                self._work_out(record)
 
     # -- the search index ----------------------------------------------------------------------------------------------
 
@@ -205,7 +211,7 @@ class Portal(Setup):
                 record.put("closedate", stamp(at), at, CALCULATED)
                 changed.add("closedate")
             changed |= self._calculate(record, self._amounts(record.values) | {"days_to_close": deals.days_to_close(record.values)})
-        return changed | set(values)
+        return changed | self._work_out(record) | set(values)
 
     def _stage_moved(self, record: Record, in_stage: str, before: str) -> set[str]:
         at, kind = self.now, record.kind.name
@@ -226,6 +232,17 @@ class Portal(Setup):
         at = self.now
         for name in changed:
             record.put(name, values[name], at, CALCULATED)
+        return changed
+
+    def _work_out(self, record: Record) -> set[str]:
+        """Formulas follow every change of the record, one that reads another after it; the names that changed."""
+        made, changed = self.formulas[record.kind.name], set[str]()
+        for _ in made:
+            values = {name: formula.value(record.values) for name, formula in made.items()}
+            now = self._calculate(record, {name: value for name, value in values.items() if value != record.values.get(name, "")})
+            if not now:
+                break
+            changed |= now
         return changed
 
     def recalculate(self, record: Record, values: Mapping[str, str]) -> None:
@@ -311,6 +328,7 @@ class Portal(Setup):
             del self.records[kind.name][record.number]
             self.aliases[kind.name][record.number] = number
             self.associations.take_over(kind.name, record.number, number)
+        self._work_out(heir)
         self.records[kind.name][number] = heir
         self.live[kind.name].append(number)
         heir.move_stamp(at)

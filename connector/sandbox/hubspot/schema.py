@@ -100,6 +100,8 @@ class Property:
     created: str = "2025-01-10T09:00:00.000Z"
     updated: str = "2026-11-01T09:00:00.000Z"
     hidden_options: frozenset[str] = frozenset()
+    number_hint: str | None = None  # numberDisplayHint: formatted, unformatted, currency, percentage, duration, probability
+    currency_symbol: bool = False
 
     def wire(self) -> dict[str, object]:
         """The definition as the properties API shows it. Keys vary: HubSpot's own lack ``archived`` and ``createdUserId``."""
@@ -117,6 +119,10 @@ class Property:
         }  # fmt: skip
         if self.formula is not None:
             shown["calculationFormula"] = self.formula
+        if self.number_hint is not None:
+            shown["numberDisplayHint"] = self.number_hint
+        if self.currency_symbol:
+            shown["showCurrencySymbol"] = True
         if self.native:
             shown["hubspotDefined"] = True
         else:

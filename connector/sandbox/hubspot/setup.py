@@ -9,8 +9,9 @@ from functools import lru_cache
 from typing import Any
 
 from connector.sandbox.clock import VirtualClock
-from connector.sandbox.hubspot import pipelines, schema
+from connector.sandbox.hubspot import formulas, pipelines, schema
 from connector.sandbox.hubspot.associations import Associations
+from connector.sandbox.hubspot.formulas import Formula
 from connector.sandbox.hubspot.pipelines import Pipeline, Stage
 from connector.sandbox.hubspot.records import ADMIN, millis, stamp
 from connector.sandbox.hubspot.schema import Property
@@ -60,8 +61,17 @@ class Owner:
         return shown
 
 
+PLANS = {"free": 0, "starter": 0, "professional": 25, "enterprise": 200}
+"""Plan → calculated properties that a portal may have. The figures are the customary ones; the limits endpoint is what counts."""
+CUSTOM_MAX = 1000
+
+
 class Setup:
-    """``pipelines`` are those of deals, ``pipelines_of`` has tickets and leads besides."""
+    """``pipelines`` are those of deals, ``pipelines_of`` has tickets and leads besides.
+
+    ``plan`` and ``calculated_max`` (None: what the plan allows) bound calculated properties, ``custom_max`` the properties of one object type.
+    ``in_workflows``: (object type, property) that a workflow uses, even one that is switched off: such a property cannot be archived.
+    """
 
     portal_id = 24680135
     time_zone = "US/Eastern"
@@ -71,6 +81,11 @@ class Setup:
         self.clock = clock
         self.properties: dict[str, dict[str, Property]] = schema.properties()
         self.archived_properties: dict[str, dict[str, Property]] = {name: {} for name in schema.TYPES}
+        self.formulas: dict[str, dict[str, Formula]] = {name: {} for name in schema.TYPES}
+        self.plan = "professional"
+        self.calculated_max: int | None = None
+        self.custom_max = CUSTOM_MAX
+        self.in_workflows: set[tuple[str, str]] = set()
         self.groups: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in schema.TYPES}
         self.pipelines: list[Pipeline] = pipelines.seeded()
         self.pipelines_of: dict[str, list[Pipeline]] = {"deals": self.pipelines, **pipelines.of_service()}
@@ -96,8 +111,17 @@ class Setup:
     # -- properties --------------------------------------------------------------------------------------------------
 
     def add_property(self, kind: str, prop: Property) -> None:
-        """An admin adds a property, or changes one of that name."""
+        """An admin adds a property, or changes one of that name. Raises FormulaError for a formula that will not do."""
+        self.formulas[kind].pop(prop.name, None)
+        if prop.formula is not None:
+            self.formulas[kind][prop.name] = formulas.compiled(prop.formula, {n: p for n, p in self.properties[kind].items() if n != prop.name})
+            prop = replace(prop, formula=formulas.rewritten(prop.formula))
         self.properties[kind][prop.name] = prop
+
+    @property
+    def calculated_allowed(self) -> int:
+        """How many calculated properties the portal may have in all."""
+        return PLANS[self.plan] if self.calculated_max is None else self.calculated_max
 
     def define_property(self, kind: str, name: str, type_: str, *, label: str | None = None, field_type: str | None = None,
                         options: tuple[str, ...] = (), **more: Any) -> Property:  # fmt: skip
@@ -110,7 +134,7 @@ class Setup:
 
     def change_property(self, kind: str, name: str, **changes: Any) -> None:
         """An admin changes a definition: label, options, read_only, sensitivity … Raises KeyError."""
-        self.properties[kind][name] = replace(self.properties[kind][name], updated=stamp(self.now), **changes)
+        self.add_property(kind, replace(self.properties[kind][name], updated=stamp(self.now), **changes))
 
     def retype_property(self, kind: str, name: str, type_: str, field_type: str | None = None) -> None:
         """Another type under the same name; stored values stay as they are."""
@@ -122,11 +146,12 @@ class Setup:
 
     def remove_property(self, kind: str, name: str) -> None:
         """Archived: gone from definitions, reads and writes, listed with ``archived=true``."""
+        self.formulas[kind].pop(name, None)
         self.archived_properties[kind][name] = replace(self.properties[kind].pop(name), updated=stamp(self.now))
 
     def return_property(self, kind: str, name: str) -> None:
         """An archived property comes back, its values with it."""
-        self.properties[kind][name] = self.archived_properties[kind].pop(name)
+        self.add_property(kind, self.archived_properties[kind].pop(name))
 
     def add_option(self, kind: str, name: str, value: str, label: str | None = None) -> None:
         """An admin adds an option to an enumeration; an option that is there stays as it is."""

@@ -1,0 +1,96 @@
+"""From what the mapping switches on to the properties a HubSpot portal should have, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+from connector.crms.base import Option
+from connector.crms.provisioning import FieldSpec, Grain, ObjectSpec, SpecType, Wanted
+from connector.model.ladder import Ladder
+from connector.scorecard import calculated, rows
+from connector.scorecard.fields import PACE_LABELS, Kind, ScorecardField
+from connector.scorecard.formulas import Terms
+from connector.scorecard.rows import HELP, Row, Shape
+from connector.scorecard.wanted import ABOUT, OFF, WRITTEN, Switches, written_fields
+
+COMPUTED = f"{ABOUT} Calculated by HubSpot. Empty while a date is missing."
+TYPES: Mapping[Kind, SpecType] = {
+    "text": "text", "list": "text", "stage": "picklist", "pace": "picklist", "date": "date", "datetime": "datetime", "number": "number",
+    "percent": "percent",
+}  # fmt: skip
+NO_ROWS = "owners and companies of HubSpot take no rows of ours: console and exports"
+
+
+def hubspot(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms]) -> Wanted:
+    """Every property that a portal should have. ``terms``: see wanted.salesforce."""
+    left_out: dict[str, str] = {}
+    found = [_deal(switches, terms, left_out)]
+    sides: tuple[tuple[Grain, Mapping[str, str | None], Sequence[Row]], ...] = (
+        ("account", switches.account, rows.ACCOUNT),
+        ("contact", switches.contact, rows.CONTACT),
+    )
+    for grain, switched, known in sides:
+        fields = tuple(_plain(row, name) for row in known if (name := switched.get(row.key)) is not None)
+        if fields:
+            found.append(ObjectSpec(grain, switches.objects[grain], fields))
+    left_out |= {grain: NO_ROWS for grain, name in (("rep", switches.rep), ("snapshot", switches.snapshot)) if name is not None}
+    return Wanted(tuple(found), left_out, frozenset(switches.own.values()))
+
+
+def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], left_out: dict[str, str]) -> ObjectSpec:
+    written = written_fields(switches, left_out, partial(written_property, terms({}, "").ladder))
+    anchors: tuple[FieldSpec, ...] = ()
+    live: tuple[FieldSpec, ...] = ()
+    if switches.mode != "two_fields":
+        asked = [row for row in rows.ANCHORS if row.key not in switches.own]
+        anchors = tuple(_plain(row, name) for row in asked if (name := switches.opportunity.get(row.key)) is not None)
+        live = _live(switches, terms({spec.key: spec.name for spec in (*written, *anchors)}, ""), left_out)
+    return ObjectSpec("opportunity", switches.objects["opportunity"], (*written, *anchors, *live))
+
+
+def written_property(ladder: Ladder, known: ScorecardField, name: str) -> FieldSpec:
+    """A written property of the deal. Stage and pace hold keys and show labels, so that a rung can be renamed without a write."""
+    options: tuple[Option, ...] = ()
+    if known.kind == "stage":
+        options = tuple(Option(rung.key, rung.label) for rung in ladder.ladder)
+    elif known.kind == "pace":
+        options = tuple(Option(key, label) for key, label in PACE_LABELS.items())
+    return FieldSpec(known.key, name, known.label, TYPES[known.kind], scale=known.scale, options=options, help=f"{HELP[known.key]} {WRITTEN}")
+
+
+def _live(switches: Switches, terms: Terms, left_out: dict[str, str]) -> tuple[FieldSpec, ...]:
+    formulas, lacking = calculated.compiled(terms)
+    made = []
+    for row in rows.LIVE:
+        name = switches.opportunity.get(row.key, None if row.key in OFF else row.hubspot)
+        if name is None:
+            left_out[row.key] = "switched off in the mapping" if row.key in switches.opportunity else "off unless the mapping names it"
+        elif row.key in lacking:
+            left_out[row.key] = lacking[row.key]
+        else:
+            made.append(_calculated(row, name, formulas[row.key]))
+    return tuple(made)
+
+
+HELP_HERE: Mapping[str, str] = {
+    "pilot_days": "Days from the pilot's start to its end. Gaps between pilots count here; Pilot limit leaves them out.",
+    "secq_days": "Days from the security questionnaire's arrival to its return.",
+}
+"""Where HubSpot's value is another than Salesforce's, which runs on to today."""
+
+
+def _calculated(row: Row, name: str, formula: str) -> FieldSpec:
+    shape, help_ = Shape.of(row.shape), HELP_HERE.get(row.key, row.help)
+    return FieldSpec(row.key, name, _label(row, shape.type), shape.type, formula=formula, help=f"{help_} {COMPUTED}")
+
+
+def _plain(row: Row, name: str) -> FieldSpec:
+    shape = Shape.of(row.shape)
+    options = tuple(Option(key, label) for key, label in rows.TIERS) if row.key == "health_tier" else ()
+    return FieldSpec(row.key, name, _label(row, shape.type), shape.type, scale=shape.scale, options=options, help=f"{row.help} {WRITTEN}")
+
+
+def _label(row: Row, type_: SpecType) -> str:
+    """Numbers shown as money are read as the company's currency by whoever reads them, so the label says that they are."""
+    return f"{row.label} (company currency)" if type_ == "money" else row.label
