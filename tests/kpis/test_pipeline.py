@@ -43,7 +43,9 @@ def test_a_deal_created_without_an_amount_is_missing_one_though_it_has_one_now(o
 
 
 def test_amounts_after_the_day_are_not_read(org: Org) -> None:
-    org.deal("D1", "demo 2027-01-04", amount=900).add("amount_history", opportunity="D1", at="2027-02-15T17:00:01Z", amount=100)
+    org.deal("D1", "demo 2027-01-04", amount=100)
+    for at, amount in (("2027-01-04T15:00:00Z", 900), ("2027-02-15T17:00:01Z", 100)):
+        org.add("amount_history", opportunity="D1", at=at, amount=amount)
     assert org.measure("pipeline_created", window="FY2027-Q1").value == 900
 
 
