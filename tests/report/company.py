@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from connector import runs
+from connector import keeping, runs
 from connector.app import App
 from connector.cli.init import create
 from connector.clock import SystemClock
@@ -43,7 +43,7 @@ def _run(root: Path) -> None:
     """The legs of a run but for the push: pull, compute, keep the measures of the day."""
     with App(root, clock=SystemClock()) as app:
         done = runs.pull(app, app.names(), trigger="test")
-        runs.remember(app, runs.books(app, done, None))
+        keeping.remember(app, runs.books(app, done, None))
 
 
 def _give_quotas(root: Path) -> None:
