@@ -74,6 +74,18 @@ def logo_retention_rate(book: Book) -> Iterator[Row]:
     yield rate("company", window.label, renewed, decided.height, variant="renewed_due", pending=pending, evidence=decided)
 
 
+def _against_start(book: Book, column: str) -> Iterator[Row]:
+    """A column of the customers of t0 ÷ their ARR then, for the company and each segment."""
+    cohort, window = customers(book), book.windows.rolling
+    if cohort is None:
+        yield missing("company", window.label)
+        return
+    for subject, part in slices(cohort, "segment"):
+        known, left_out = _rated(part)
+        told = _of_accounts(known, "arr", column)
+        yield quotient(subject, window.label, total(known[column]), total(known["arr"]), known.height, excluded=left_out, evidence=told)
+
+
 @kpi("nrr", number=84, grain="segment, company", units="ratio", kind="lagging", write_back="A K", needs=("arr_ledger",), rests_on="none",
      source=f"below 100 %: a plan ({HEALTHTECH}); above 110 % ({HEALTHCARE})")  # fmt: skip
 def nrr(book: Book) -> Iterator[Row]:
@@ -89,14 +101,7 @@ def nrr(book: Book) -> Iterator[Row]:
     >>> example().file("arr_ledger", old, grown).show("nrr")
     '1.25 ratio, n=1, low n'
     """
-    cohort, window = customers(book), book.windows.rolling
-    if cohort is None:
-        yield missing("company", window.label)
-        return
-    for subject, part in slices(cohort, "segment"):
-        known, left_out = _rated(part)
-        told = _of_accounts(known, "arr", "arr_now")
-        yield quotient(subject, window.label, total(known["arr_now"]), total(known["arr"]), known.height, excluded=left_out, evidence=told)
+    yield from _against_start(book, "arr_now")
 
 
 def _held(cohort: pl.DataFrame) -> pl.DataFrame:
@@ -268,14 +273,7 @@ def expansion_revenue_share(book: Book) -> Iterator[Row]:
     >>> example().file("arr_ledger", old, grown).show("expansion_revenue_share")
     '0.25 ratio, n=1, low n'
     """
-    cohort, window = customers(book), book.windows.rolling
-    if cohort is None:
-        yield missing("company", window.label)
-        return
-    for subject, part in slices(cohort, "segment"):
-        known, left_out = _rated(part)
-        told = _of_accounts(known, "arr", "grown")
-        yield quotient(subject, window.label, total(known["grown"]), total(known["arr"]), known.height, excluded=left_out, evidence=told)
+    yield from _against_start(book, "grown")
 
 
 _ORDER = {"new": 0, "expansion": 1, "contraction": 2, "churn": 3}
