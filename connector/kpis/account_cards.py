@@ -26,7 +26,8 @@ TIERS: Mapping[str, str] = {"at_risk": "at_risk", "healthy": "stable", "expansio
 
 
 def account_cards(book: Book) -> dict[str, Card]:
-    """Account id → card, for every account of the book of which something is known. Merged accounts are their survivor.
+    """Account id → card, for every account of the book: one of which nothing is known any more has to lose what was written. Merged ones are
+    their survivor.
 
     ARR, NRR and open pipeline of an account include those of every account below it; the rest is its own.
     """
@@ -35,8 +36,7 @@ def account_cards(book: Book) -> dict[str, Card]:
         sheet = Sheet(id, name)
         for part in (_arr, _nrr, _renewal, _health, _adoption, _milestones, _go_live, _pull_through, _pipeline, _leaders, _triggers, _contact):
             part(book, id, sheet)
-        if sheet.says_something:
-            found[id] = sheet.card()
+        found[id] = sheet.card()
     return found
 
 

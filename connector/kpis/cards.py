@@ -40,11 +40,6 @@ class Sheet:
         self._values[key] = value
         self._why[key] = tuple(sentence for sentence in why if sentence)
 
-    @property
-    def says_something(self) -> bool:
-        """Whether a value is known."""
-        return any(value is not None for value in self._values.values())
-
     def card(self) -> Card:
         """The card."""
         return Card(self._subject, self._name, self._values, self._why)
