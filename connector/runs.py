@@ -146,7 +146,7 @@ def plan(
     out: Path | None = None,
 ) -> Made:
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
-    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, Shape.of(p.fields, p.pipelines)) for p in done.pulls]
+    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, _shapes(app, p)) for p in done.pulls]
     id = app.store.plans.next_id()
     made = sync.plan(items, app.store, app.definitions, id=id, only=only)
     trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info) for item in items}
@@ -162,6 +162,12 @@ def plan(
         app.store.plans.supersede(id, list(trips))
     done.made = Made(made, path, sha256, trips)
     return done.made
+
+
+def _shapes(app: App, pulled: PullReport) -> dict[str, Shape]:
+    """What each object holds; the options of deals differ by record type."""
+    deal = app.mapping(pulled.connection).opportunities.object
+    return {object: Shape.of(found, pulled.pipelines if object == deal else ()) for object, found in pulled.fields.items()}
 
 
 def trips_of(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
