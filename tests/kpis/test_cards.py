@@ -270,6 +270,13 @@ def test_pipeline_without_amounts_is_left_out_and_said(org: Org) -> None:
     assert card.why["open_pipeline"] == ("open new-business deals with an amount: 1", "left out: 2 without an amount in a known currency")
 
 
+def test_no_deal_is_no_pipeline_and_no_open_deal_is_a_pipeline_of_zero(org: Org) -> None:
+    org.deal("D1", "demo 2026-05-04", "closed_void 2026-07-01")
+    assert account_cards(org.book())["A1"].values["open_pipeline"] is None
+    org.deal("D2", "demo 2026-05-04", "closed_lost 2026-07-01")
+    assert account_cards(org.book())["A1"].values["open_pipeline"] == 0
+
+
 def test_the_next_renewal_is_the_earliest_that_nobody_decided(org: Org) -> None:
     """Due long ago and undecided is lost; due in 90 days past or ahead is not; decided tomorrow is not decided."""
     due = {"account_key": "A1", "available": 100}
@@ -289,12 +296,13 @@ def test_the_next_renewal_is_the_earliest_that_nobody_decided(org: Org) -> None:
 
 
 def test_the_last_project_counts(org: Org) -> None:
-    org.deal("D1", "closed_won 2026-03-01", contract_signed_on="2026-03-01", go_live_on="2026-12-01")
-    org.deal("D2", "closed_won 2026-10-01", contract_signed_on="2026-10-01", go_live_on="2026-12-31")
+    """The one that went live last, whichever was signed first; not one that is not live, or was before it was signed."""
+    org.deal("D1", "closed_won 2026-10-01", contract_signed_on="2026-10-01", go_live_on="2026-12-31")
+    org.deal("D2", "closed_won 2026-11-01", contract_signed_on="2026-11-01", go_live_on="2026-12-01")
     org.deal("D3", "closed_won 2027-01-01", contract_signed_on="2027-01-01")
     org.deal("D4", "closed_won 2027-01-01", contract_signed_on="2027-01-31", go_live_on="2027-01-30")
     card = account_cards(org.book())["A1"]
-    assert (card.values["go_live_days"], card.why["go_live_days"]) == (91, ("deal D2: signed on 2026-10-01, live on 2026-12-31",))
+    assert (card.values["go_live_days"], card.why["go_live_days"]) == (91, ("deal D1: signed on 2026-10-01, live on 2026-12-31",))
 
 
 def test_a_tier_that_no_rule_made_is_stable(org: Org) -> None:
@@ -304,13 +312,22 @@ def test_a_tier_that_no_rule_made_is_stable(org: Org) -> None:
     assert card.why["health_tier"] == ("adoption 60 %", "sentiment not known", "no critical ticket in 90 days")
 
 
+def test_the_first_contact_is_the_earliest_answered_touch_with_it_or_its_deals(org: Org) -> None:
+    org.deal("D1", "demo 2026-12-04").add("activities", id="Z", kind="email", direction="inbound", on="2026-12-05", opportunity="D1")
+    org.add("activities", id="Y", kind="call", outcome="not_connected", on="2026-12-01", opportunity="D1")
+    org.add("activities", id="A", kind="call", outcome="connected", on="2026-12-20", account="A1")
+    card = account_cards(org.book())["A1"]
+    assert (card.values["first_contact_on"], card.why["first_contact_on"]) == (date(2026, 12, 5), ("activity Z on 2026-12-05",))
+
+
 def test_leaders_belong_to_the_account_of_the_contact_before_those_of_its_deals(org: Org) -> None:
     org.add("accounts", id="A2").add("accounts", id="OLD", merged_into="A2")
     org.add("contacts", id="C1", account="OLD").add("contacts", id="C2").add("contacts", id="C3")
     org.deal("D1", "demo 2027-01-04").deal("V1", "demo 2026-12-04", "closed_void 2027-01-04")
     for contact, deal, since in [("C1", "D1", None), ("C2", "D1", "2027-01-05"), ("C3", "V1", None)]:
         org.add("opportunity_contacts", opportunity=deal, contact=contact, added_on=since)
-    org.add("activities", id="M1", kind="meeting", outcome="held", on="2027-01-20", contact="C1")
+    for contact in ("C1", "C3"):  # C3 is on a void deal only: nobody's
+        org.add("activities", id=f"M-{contact}", kind="meeting", outcome="held", on="2027-01-20", contact=contact)
     org.file("kol", {"contact_key": "C1"}, {"contact_key": "C2"}, {"contact_key": "C3"})
     assert {id: card.values["active_kols"] for id, card in account_cards(org.book()).items()} == {"A1": 0, "A2": 1}
 
