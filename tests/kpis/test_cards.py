@@ -99,15 +99,15 @@ def test_three_accounts_of_the_golden_company_by_hand(golden_book: Book) -> None
 TIERS = {"at_risk": "at_risk", "healthy": "stable", "expansion_ready": "expansion_ready", None: None}
 
 
-def account_differences(book: Book, given_: Given) -> list[str]:
+def account_differences(book: Book, given_: Given, said: Said) -> list[str]:
     """Where a card is not what the KPIs say of the account, and of the accounts below it."""
-    said, cards, wrong = Said(book), account_cards(book), []
+    cards, wrong = account_cards(book), []
     below = everybody_below(given_["crm"]["accounts"])
+    live = [m for m in REGISTRY["contract_to_go_live"].measures(book) if m.subject.startswith("opportunity=")]
+    mine = {m.subject.partition("=")[2]: m.value for m in live}
     for id, card in cards.items():
         of, values = f"account={id}", card.values
         pull, fired = said.value("consumable_pull_through_per_installed_base", of), said.value("customer_health_tier", of, "rules")
-        live = [m for m in REGISTRY["contract_to_go_live"].measures(book) if m.subject.startswith("opportunity=")]
-        mine = {m.subject.partition("=")[2]: m.value for m in live}
         deals = [row for row in book.deals.iter_rows(named=True) if row["account"] == id and row["id"] in mine]
         last = max(deals, key=lambda row: (row["go_live_on"], row["contract_signed_on"], row["id"]), default=None)
         triggers = said.value("expansion_trigger_events", of)
@@ -117,13 +117,47 @@ def account_differences(book: Book, given_: Given) -> list[str]:
             "pull_through_per_unit": None if pull is None else pull / 12,
             "go_live_days": None if last is None else mine[last["id"]],
             "arr": ledger_sum(book, given_, below[id]),
+            **of_a_company_of_its_own(given_, below[id]),
+            "milestones_on_time": of_a_company_of_its_own(given_, {id})["milestones_on_time"],
+            "first_contact_on": min((on for on, *accounts in touches(book) if id in accounts), default=None),
         }
         wrong += [f"{id}.{key}: {values[key]!r}, expected {value!r}" for key, value in expected.items() if not same(values[key], value)]
-        if values["health_tier"] == "at_risk" and len(values["health_reason"]) != len(fired):  # type: ignore[arg-type]
+        if values["health_tier"] == "at_risk" and len(values["health_reason"]) != len(fired):
             wrong.append(f"{id}.health_reason: {values['health_reason']!r} of {fired}")
         if (values["expansion_triggers"] is None) != (triggers is None) or len(card.why["expansion_triggers"]) < (triggers or 0):
             wrong.append(f"{id}.expansion_triggers: {values['expansion_triggers']!r} of {triggers}")
     return wrong
+
+
+def touches(book: Book) -> list[tuple[date, str | None, str | None]]:
+    """Two-way touches: day, their account, that of their deal."""
+    homes = dict(book.deals.select("id", "account").iter_rows())
+    found = book.activities.filter("two_way").select("on", "account", "opportunity").iter_rows()
+    return [(on, account, homes.get(deal)) for on, account, deal in found]
+
+
+def of_a_company_of_its_own(given_: Given, ids: set[str]) -> dict[str, Any]:
+    """What the KPIs say of a company that has no other accounts than these."""
+    survivor = {row["id"]: row["merged_into"] for row in given_["crm"]["accounts"] if row.get("merged_into")}
+
+    def mine(key: str | None) -> bool:
+        return survivor.get(key or "", key) in ids
+
+    alone = given_["crm"] | {"opportunities": [row for row in given_["crm"]["opportunities"] if mine(row["account"])]}
+    files = {name: [row for row in lines if "account_key" not in row or mine(row["account_key"])] for name, lines in given_["files"].items()}
+    book = from_inputs({**given_, "crm": alone, "files": files})
+
+    def company(kpi: str) -> Measure:
+        return next(m for m in REGISTRY[kpi].measures(book) if (m.subject, m.variant) == ("company", ""))
+
+    pipeline, punctual = company("open_pipeline_value"), company("implementation_milestone_completion_rate")
+    deals = book.deals.filter(book.deals["cls"] != "void").height
+    unknown = not pipeline.records and bool(pipeline.excluded)
+    return {
+        "nrr_12m": company("nrr").value,
+        "open_pipeline": pipeline.value if deals and not unknown else None,
+        "milestones_on_time": f"{round(punctual.value * punctual.records)} of {punctual.records}" if punctual.records else None,
+    }
 
 
 def everybody_below(accounts: list[dict[str, Any]]) -> dict[str, set[str]]:
@@ -154,15 +188,14 @@ def ledger_sum(book: Book, given_: Given, ids: set[str]) -> Decimal | None:
 
 
 def test_accounts_of_the_golden_company_say_what_the_kpis_say(golden_book: Book) -> None:
-    cards = account_cards(golden_book)
-    assert account_differences(golden_book, GOLDEN["inputs"]) == []
+    cards, said = account_cards(golden_book), Said(golden_book)
+    assert account_differences(golden_book, GOLDEN["inputs"], said) == []
     assert all(set(card.values) == set(card.why) == keys(rows.ACCOUNT) for card in cards.values())
-    said = Said(golden_book)
-    assert sum(card.values["arr"] or 0 for card in cards.values()) == pytest.approx(said.value("mrr", "company") * 12)  # type: ignore[misc]
-    pipeline = sum(card.values["open_pipeline"] or 0 for card in cards.values())  # type: ignore[misc]
+    assert sum(card.values["arr"] or 0 for card in cards.values()) == pytest.approx(said.value("mrr", "company") * 12)
+    pipeline = sum(card.values["open_pipeline"] or 0 for card in cards.values())
     assert pipeline == said.value("open_pipeline_value", "company") == 625_000
     known = [card.values["active_kols"] for card in cards.values() if card.values["active_kols"] is not None]
-    assert sum(known) == 1  # type: ignore[arg-type]  # of the two that are active one is on no deal and of no account
+    assert sum(known) == 1  # of the two that are active one is on no deal and of no account
 
 
 def test_a_parent_holds_what_its_children_hold() -> None:
@@ -237,6 +270,13 @@ def test_pipeline_without_amounts_is_left_out_and_said(org: Org) -> None:
     assert card.why["open_pipeline"] == ("open new-business deals with an amount: 1", "left out: 2 without an amount in a known currency")
 
 
+def test_no_deal_is_no_pipeline_and_no_open_deal_is_a_pipeline_of_zero(org: Org) -> None:
+    org.deal("D1", "demo 2026-05-04", "closed_void 2026-07-01")
+    assert account_cards(org.book())["A1"].values["open_pipeline"] is None
+    org.deal("D2", "demo 2026-05-04", "closed_lost 2026-07-01")
+    assert account_cards(org.book())["A1"].values["open_pipeline"] == 0
+
+
 def test_the_next_renewal_is_the_earliest_that_nobody_decided(org: Org) -> None:
     """Due long ago and undecided is lost; due in 90 days past or ahead is not; decided tomorrow is not decided."""
     due = {"account_key": "A1", "available": 100}
@@ -256,12 +296,13 @@ def test_the_next_renewal_is_the_earliest_that_nobody_decided(org: Org) -> None:
 
 
 def test_the_last_project_counts(org: Org) -> None:
-    org.deal("D1", "closed_won 2026-03-01", contract_signed_on="2026-03-01", go_live_on="2026-12-01")
-    org.deal("D2", "closed_won 2026-10-01", contract_signed_on="2026-10-01", go_live_on="2026-12-31")
+    """The one that went live last, whichever was signed first; not one that is not live, or was before it was signed."""
+    org.deal("D1", "closed_won 2026-10-01", contract_signed_on="2026-10-01", go_live_on="2026-12-31")
+    org.deal("D2", "closed_won 2026-11-01", contract_signed_on="2026-11-01", go_live_on="2026-12-01")
     org.deal("D3", "closed_won 2027-01-01", contract_signed_on="2027-01-01")
     org.deal("D4", "closed_won 2027-01-01", contract_signed_on="2027-01-31", go_live_on="2027-01-30")
     card = account_cards(org.book())["A1"]
-    assert (card.values["go_live_days"], card.why["go_live_days"]) == (91, ("deal D2: signed on 2026-10-01, live on 2026-12-31",))
+    assert (card.values["go_live_days"], card.why["go_live_days"]) == (91, ("deal D1: signed on 2026-10-01, live on 2026-12-31",))
 
 
 def test_a_tier_that_no_rule_made_is_stable(org: Org) -> None:
@@ -271,13 +312,22 @@ def test_a_tier_that_no_rule_made_is_stable(org: Org) -> None:
     assert card.why["health_tier"] == ("adoption 60 %", "sentiment not known", "no critical ticket in 90 days")
 
 
+def test_the_first_contact_is_the_earliest_answered_touch_with_it_or_its_deals(org: Org) -> None:
+    org.deal("D1", "demo 2026-12-04").add("activities", id="Z", kind="email", direction="inbound", on="2026-12-05", opportunity="D1")
+    org.add("activities", id="Y", kind="call", outcome="not_connected", on="2026-12-01", opportunity="D1")
+    org.add("activities", id="A", kind="call", outcome="connected", on="2026-12-20", account="A1")
+    card = account_cards(org.book())["A1"]
+    assert (card.values["first_contact_on"], card.why["first_contact_on"]) == (date(2026, 12, 5), ("activity Z on 2026-12-05",))
+
+
 def test_leaders_belong_to_the_account_of_the_contact_before_those_of_its_deals(org: Org) -> None:
     org.add("accounts", id="A2").add("accounts", id="OLD", merged_into="A2")
     org.add("contacts", id="C1", account="OLD").add("contacts", id="C2").add("contacts", id="C3")
     org.deal("D1", "demo 2027-01-04").deal("V1", "demo 2026-12-04", "closed_void 2027-01-04")
     for contact, deal, since in [("C1", "D1", None), ("C2", "D1", "2027-01-05"), ("C3", "V1", None)]:
         org.add("opportunity_contacts", opportunity=deal, contact=contact, added_on=since)
-    org.add("activities", id="M1", kind="meeting", outcome="held", on="2027-01-20", contact="C1")
+    for contact in ("C1", "C3"):  # C3 is on a void deal only: nobody's
+        org.add("activities", id=f"M-{contact}", kind="meeting", outcome="held", on="2027-01-20", contact=contact)
     org.file("kol", {"contact_key": "C1"}, {"contact_key": "C2"}, {"contact_key": "C3"})
     assert {id: card.values["active_kols"] for id, card in account_cards(org.book()).items()} == {"A1": 0, "A2": 1}
 
@@ -296,7 +346,7 @@ def test_leaders_of_the_golden_company_by_hand(golden_book: Book) -> None:
     assert cards["C11"].why["kol_last_touch"] == ("email a13 on 2027-02-10",)
     said = Said(golden_book)
     assert all(same(card.values["kol_score"], said.value("kol_engagement_score", f"contact={id}")) for id, card in cards.items())
-    assert sum(int(card.values["kol_referred_deals"]) for card in cards.values()) == said.value("kol_referred_leads", "company")  # type: ignore[call-overload]
+    assert sum(int(card.values["kol_referred_deals"]) for card in cards.values()) == said.value("kol_referred_leads", "company")
 
 
 def test_only_contacts_of_the_crm_have_cards_and_unknown_is_null(org: Org) -> None:
@@ -345,9 +395,9 @@ def test_two_reps_of_the_golden_company_by_hand(golden_book: Book) -> None:
     assert (cards["R1", QUARTER].subject, cards["R1", QUARTER].name) == (f"R1|{QUARTER}", "Rep R1")
 
 
-def rep_differences(book: Book) -> list[str]:
+def rep_differences(book: Book, said: Said) -> list[str]:
     """Where the card of a rep is not what the KPIs say of the owner."""
-    said, wrong, enough = Said(book), [], book.settings.thresholds.rank_n
+    wrong, enough = [], book.settings.thresholds.rank_n
     for (id, period), card in rep_cards(book).items():
         of, values = f"owner={id}", card.values
         running = period == book.windows.quarter.label
@@ -382,7 +432,7 @@ def rep_differences(book: Book) -> list[str]:
 
 
 def test_reps_of_the_golden_company_say_what_the_kpis_say(golden_book: Book) -> None:
-    assert rep_differences(golden_book) == []
+    assert rep_differences(golden_book, Said(golden_book)) == []
 
 
 @pytest.mark.parametrize(("day", "periods"), [("2027-01-14", ["FY2026-Q4", "FY2027-Q1"]), ("2027-01-15", ["FY2027-Q1"])])
@@ -397,7 +447,8 @@ def test_the_quarter_before_is_told_while_it_settles(org: Org, day: str, periods
     assert cards["R1", "FY2027-Q1"].values["pipeline_created"] == 900
     if len(periods) == 2:
         assert dict(cards["R1", "FY2026-Q4"].values) == {"quota": 500, "won": 400, "attainment": 0.8, "pipeline_created": 400}
-    assert rep_differences(org.book()) == []
+    book = org.book()
+    assert rep_differences(book, Said(book)) == []
 
 
 def test_who_left_has_a_card_only_with_something_in_the_quarter(org: Org) -> None:
@@ -443,8 +494,8 @@ def test_snapshots_of_the_golden_company_are_its_measures(golden_book: Book) -> 
         assert set(values) == keys(rows.SNAPSHOT)
         for name, ours, theirs in [(k, values[k], getattr(measure, k)) for k in ("value", "ci_low", "ci_high")]:
             assert (ours is None) == (theirs is None), (measure, name)
-            assert ours is None or abs(ours - Decimal(str(theirs))) <= Decimal("5e-7"), (measure, name)  # type: ignore[operator]
-            assert ours is None or ours.as_tuple().exponent == -6  # type: ignore[attr-defined]
+            assert ours is None or abs(ours - Decimal(str(theirs))) <= Decimal("5e-7"), (measure, name)
+            assert ours is None or ours.as_tuple().exponent == -6
         assert (values["n"], values["low_n"], values["unit"], values["reason"]) == (measure.n, measure.low_n, measure.unit, measure.reason)
         assert (values["name"], values["variant"], values["window"], values["as_of"]) == (measure.kpi, measure.variant or None, measure.window, TODAY)
     assert by_key["nrr||company|T12M|2027-02-15"].values["value"] == Decimal("1.025000")
@@ -549,7 +600,7 @@ def everything(source: Given) -> Everything:
     deals = {
         id: Card(id, None, card.as_dict() | {k: getattr(card, k) for k in BESIDE_GOLDEN - {"context"}}, {}) for id, card in scorecards(book).items()
     }
-    snapshots = {card.subject: card for card in snapshot_cards(book, sorted(REGISTRY))}
+    snapshots = {card.subject: card for card in snapshot_cards(book, ["nrr", "win_rate", "open_pipeline_value"])}
     return {"accounts": account_cards(book), "contacts": contact_cards(book), "reps": rep_cards(book), "snapshots": snapshots, "deals": deals}
 
 
@@ -575,7 +626,7 @@ NUMBERS = (int, float, Decimal, str, list, date, type(None))
 
 
 @pytest.mark.property
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(source=books(), parents=SELVES, homes=st.lists(st.sampled_from([None, *ACCOUNTS]), min_size=4, max_size=4), seed=st.integers(0, 999))
 def test_cards_say_what_the_kpis_say_of_any_company(source: Given, parents: dict[str, str | None], homes: list[str | None], seed: int) -> None:
     """In any order of rows, with void and deleted deals beside: the KPIs' numbers, every key, every unknown with its reason."""
@@ -585,20 +636,16 @@ def test_cards_say_what_the_kpis_say_of_any_company(source: Given, parents: dict
         row["account"] = home
     source["crm"]["owners"][2]["active"] = seed % 2 == 0
     book, usual = from_inputs(copy.deepcopy(source)), everything(source)
-    assert account_differences(book, source) == []
-    assert rep_differences(book) == []
+    said = Said(book)
+    assert account_differences(book, source, said) == []
+    assert rep_differences(book, said) == []
     for grain in ("accounts", "contacts", "reps"):
         for card in usual[grain].values():
             assert all(isinstance(value, NUMBERS) for value in card.values.values())
             assert all(card.why[key] for key, value in card.values.items() if value is None)
-    assert drift(usual, everything(shuffled(source, seed))) == []
-    assert drift(usual, {grain: without_spare(cards) for grain, cards in everything(haunted(source)).items()}) == []
-
-
-def without_spare(cards: dict[Any, Card]) -> dict[Any, Card]:
-    """Cards of void deals are none; nothing else may appear."""
-    assert not [key for key in cards if str(key).startswith(("void-", "gone-"))]
-    return cards
+    changed = everything(haunted(shuffled(source, seed)))
+    assert not [key for cards in changed.values() for key in cards if str(key).startswith(("void-", "gone-"))]
+    assert drift(usual, changed) == []
 
 
 @pytest.mark.parametrize(
