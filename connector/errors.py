@@ -295,8 +295,8 @@ CODES: dict[str, Code] = {
     "SC-E153": Code("the connection's user may not see or edit a scorecard field", "assign the permission set KPI_Scorecard_Integration"),
     "SC-W155": Code("a rule of the CRM may refuse scorecard values", "have its administrator leave the connector's fields out of the rule"),
     "SC-W156": Code(
-        "money is left alone: the records are in another currency than the reporting one, or in several",
-        "report in the CRM's currency (calendar.currency in kpis.yaml), or switch these fields off",
+        "money is left alone: the record is in another currency than the reporting one, or none is known",
+        "report in the CRM's currency (calendar.currency in kpis.yaml); map opportunities.fields.currency where records have their own",
     ),
     "SC-E154": Code("a scorecard field does not exist in the CRM", "provision it, or switch it off in the mapping"),
     "SC-E180": Code("the state database cannot be used", "connector check --offline"),

@@ -21,6 +21,7 @@ from connector.kpis.contact_cards import contact_cards
 from connector.kpis.rep_cards import rep_cards
 from connector.kpis.scorecards import Scorecard, scorecards
 from connector.kpis.snapshot_cards import snapshot_cards
+from connector.mapping.names import RECORD_CURRENCY
 from connector.mapping.places import Place
 from connector.scorecard import fields
 from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
@@ -30,8 +31,6 @@ from connector.scorecard.plan import Desired, Last, Observed, Target
 from connector.state.store import Seen, Store
 
 DEALS: tuple[Grain, ...] = ("opportunity", "companion")
-RECORD_CURRENCY = "CurrencyIsoCode"
-"""There where an org has several currencies, each record one of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +89,41 @@ def parts(
     ``only``: ids of deals, and then nothing but deals."""
     found = []
     for grain, target in targets(mapped, definitions).items():
-        shape = shapes.get(target.object, Shape())
-        alike = currency == definitions.kpis.calendar.currency and RECORD_CURRENCY not in shape.fields
         if grain in DEALS:
             part = _deals(mapped, target, book, store, only)
         elif only:
             continue
         else:
             part = _OTHERS[grain](target, book, store)
-        found.append(part if alike else _without_money(part))
+        several = RECORD_CURRENCY in shapes.get(target.object, Shape()).fields
+        found.append(_in_currency(part, definitions.kpis.calendar.currency, None if several else currency))
     return found
 
 
-def _without_money(part: Part) -> Part:
-    """Money is reckoned in one currency, and the CRM would show it in another: it is left as it is, and said so."""
-    money = {key for key in part.target.field_names if part.target.manifest[key].kind == "money"}
+def _in_currency(part: Part, ours: str, theirs: str | None) -> Part:
+    """Money is reckoned in one currency; where a record would show it in another it is left as it is, and said so.
+
+    ``theirs``: the currency of all records; None: each tells its own, and one of ours gets it from us.
+    """
+    target = part.target
+    money = {key for key in target.field_names if target.manifest[key].kind == "money"}
     if not money:
         return part
-    desired = {
-        id: replace(wanted, values={key: value for key, value in wanted.values.items() if key not in money}) for id, wanted in part.desired.items()
-    }
-    names = ", ".join(part.target.field_names[key] for key in sorted(money))
-    finding = Finding("SC-W156", f"{part.target.connection}: {part.target.object}: {names}", "warning", next=CODES["SC-W156"].next_step)
+    given = theirs is None and "currency" in target.field_names
+    desired, foreign = {}, 0
+    for id, wanted in part.desired.items():
+        seen = part.observed.get(id)
+        told = ours if given else theirs or (seen.values.get(RECORD_CURRENCY) if seen else None)
+        values = {**wanted.values, "currency": ours} if given else wanted.values
+        if told != ours:
+            foreign += 1
+            values = {key: value for key, value in values.items() if key not in money}
+        desired[id] = replace(wanted, values=values)
+    if not foreign:
+        return replace(part, desired=desired)
+    names = ", ".join(target.field_names[key] for key in sorted(money))
+    said = f"{target.connection}: {foreign} of {len(desired)} {target.object} records are not, or not known to be, in {ours}: {names}"
+    finding = Finding("SC-W156", said, "warning", next=CODES["SC-W156"].next_step)
     return replace(part, desired=desired, findings=(*part.findings, finding))
 
 

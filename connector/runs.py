@@ -227,6 +227,7 @@ def push(
             telling, hash_ = noted(report or Report(), connected, run.id), sha256 or app.store.plans.get(made.id).sha256
             pushed = sync.push(connected, app.store, made, run.id, report=telling, stopped=stopped, sha256=hash_, fail_on_stale=fail_on_stale)
             done.pushes.append(pushed)
+            done.failures += [Failure(name, error) for error in pushed.refused]
             run.status = "ok" if all(o.status in FINE for o in pushed.outcomes) and not pushed.left else "partial"
             run.summary = {**pushed.counts, "healed": len(pushed.healed), "calls": pushed.calls, "plan": made.id}
     tried = {p.connection for p in done.pushes if not p.trips}

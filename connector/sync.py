@@ -9,12 +9,13 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Literal
 
 from connector import grains
 from connector.connected import Connected, Definitions, MappedConnection
 from connector.crms.base import OrgInfo, Record, Value
-from connector.errors import Blocked, Finding, LeaseHeld
+from connector.errors import Blocked, Finding, LeaseHeld, MissingScope
 from connector.kpis.book import Book
 from connector.model.records import DeadLetter
 from connector.pulls import Pull, PullReport, Report, StreamPull, live_stages, open_ids
@@ -40,13 +41,15 @@ LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped", "pending"]
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What became of a plan's part for one connection. ``trips``: the guards that stopped it, empty if it ran."""
+    """What became of a plan's part for one connection. ``trips``: the guards that stopped it, empty if it ran; ``refused``: objects on which the
+    credential may not write, while the others were written."""
 
     connection: str
     outcomes: tuple[Outcome, ...] = ()
     trips: tuple[Finding, ...] = ()
     calls: int = 0
     left: int = 0  # planned updates not tried: paused or stopped in between
+    refused: tuple[MissingScope, ...] = ()
 
     @property
     def healed(self) -> tuple[tuple[str, str], ...]:
@@ -211,6 +214,7 @@ def push(
         raise Blocked(f"the plan is for org {scope.org_id}, the connection now leads to {info.org_id}", code="SC-E109")
     calls, planned = connected.crm.meter.calls, made.of(connected.name)
     outcomes: list[Outcome] = []
+    refused: list[MissingScope] = []
     inputs = connected.mapper.input_fields if input_fields is None else input_fields
     about = {"plan": made.id, "sha256": sha256, "mapping": scope.mapping}
 
@@ -222,10 +226,16 @@ def push(
     with store.leases.take(connected.name, PUSH, owner=store.owner) as lease:
         _settle(connected, store, run)
         log = _RunLedger(store, connected.name, made.id, run, lease, about)
-        for outcome in apply(planned, connected.crm, inputs, log, batch_size=connected.batch_of(len(planned)), go_on=go_on):
-            outcomes.append(outcome)
-            told.wrote(connected.name, len(outcomes), len(planned))
-    done = PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=len(planned) - len(outcomes))
+        for _, alike in groupby(planned, key=lambda update: update.object):
+            mine = list(alike)
+            try:
+                for outcome in apply(mine, connected.crm, inputs, log, batch_size=connected.batch_of(len(mine)), go_on=go_on):
+                    outcomes.append(outcome)
+                    told.wrote(connected.name, len(outcomes), len(planned))
+            except MissingScope as error:
+                refused.append(error)
+    left = len(planned) - len(outcomes)
+    done = PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=left, refused=tuple(refused))
     healed: dict[str, list[str]] = {}
     for record, name in done.healed:
         healed.setdefault(record, []).append(name)

@@ -420,8 +420,6 @@ def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
         yield document.finding("SC-E025", said, ("scorecard", "mode"))
     if mapping.scorecard.mode == "companion" and mapping.crm != "salesforce":
         yield document.finding("SC-E020", "mode companion is for Salesforce only", ("scorecard", "mode"))
-    if any(mapping.scorecard.contact.values()) and mapping.personas.kol is None:
-        yield document.finding("SC-E025", "fields of key opinion leaders need personas.kol, which says who is one", ("scorecard", "contact"))
     if mapping.crm != "salesforce":
         for section, where in (("rep", mapping.scorecard.rep), ("snapshot", mapping.scorecard.snapshot)):
             if where is not None and where.object is not None:

@@ -113,6 +113,8 @@ ACCOUNT_SCORECARD: Mapping[str, ScorecardKind] = {
 }  # fmt: skip
 CONTACT_SCORECARD: Mapping[str, ScorecardKind] = {"kol_score": "number", "kol_last_touch": "date", "kol_referred_deals": "number"}
 
+RECORD_CURRENCY = "CurrencyIsoCode"
+"""There where an org has several currencies: each record is in one of them."""
 KEY_FIELD = "KPI_Key__c"
 """By which records of our own objects are found."""
 COMPANION_OBJECT = "KPI_Scorecard__c"

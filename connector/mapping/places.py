@@ -21,12 +21,14 @@ OURS: tuple[Grain, ...] = ("companion", "rep", "snapshot")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One grain's. ``fields``: manifest key → name of the field; ``kinds``: name of the field → what it holds."""
+    """One grain's. ``fields``: manifest key → name of the field; ``kinds``: name of the field → what it holds; ``beside``: fields of the CRM's own
+    that say how ours are to be understood, never written."""
 
     grain: Grain
     object: str
     fields: Mapping[str, str]
     kinds: Mapping[str, ScorecardKind]
+    beside: tuple[str, ...] = ()
 
     @property
     def stream(self) -> str:
@@ -39,7 +41,12 @@ class Place:
 
     def observed(self, record: Record) -> dict[str, str | None]:
         """Field → wire text of what a record holds."""
-        return {f: values.wire_text(record.values.get(f), numeric=self.kinds[f] == "number") for f in sorted(self.fields.values())}
+        return {f: values.wire_text(record.values.get(f), numeric=self.kinds.get(f) == "number") for f in self.read}
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """What is read to see what the CRM holds."""
+        return tuple(sorted({*self.fields.values(), *self.beside}))
 
     def id(self, record: Record) -> str:
         return f"{self.object}:{record.id}"
@@ -58,10 +65,12 @@ def places(mapping: CrmMapping) -> Mapping[Grain, Place]:
         found.append(_ours("companion", names.COMPANION_OBJECT, names.COMPANION_FIELDS, deal, kinds))
     elif deal:
         found.append(Place("opportunity", mapping.opportunities.object, deal, kinds))
-    found += _switched("account", names.ACCOUNT_OBJECT[mapping.crm], card.account, names.ACCOUNT_SCORECARD)
+    told = (names.RECORD_CURRENCY,) if mapping.several_currencies else ()
+    found += _switched("account", names.ACCOUNT_OBJECT[mapping.crm], card.account, names.ACCOUNT_SCORECARD, told)
     found += _switched("contact", names.CONTACT_OBJECT[mapping.crm], card.contact, names.CONTACT_SCORECARD)
     if card.rep is not None and card.rep.object is not None:
-        found.append(_ours("rep", card.rep.object, names.REP_FIELDS))
+        currency = {"currency": names.RECORD_CURRENCY} if mapping.several_currencies else {}
+        found.append(_ours("rep", card.rep.object, names.REP_FIELDS, currency, dict.fromkeys(currency.values(), "text")))
     if card.snapshot is not None:
         found.append(_ours("snapshot", card.snapshot.object, names.SNAPSHOT_FIELDS))
     return {place.grain: place for place in found}
@@ -72,9 +81,11 @@ def manifest(mapping: CrmMapping) -> dict[str, frozenset[str]]:
     return {place.object: frozenset(place.fields.values()) for place in places(mapping).values()}
 
 
-def _switched(grain: Grain, object: str, named: Mapping[str, str | None], known: Mapping[str, ScorecardKind]) -> list[Place]:
+def _switched(
+    grain: Grain, object: str, named: Mapping[str, str | None], known: Mapping[str, ScorecardKind], beside: tuple[str, ...] = ()
+) -> list[Place]:
     fields = {key: name for key, name in named.items() if name is not None}
-    return [Place(grain, object, fields, {name: known[key] for key, name in fields.items()})] if fields else []
+    return [Place(grain, object, fields, {name: known[key] for key, name in fields.items()}, beside)] if fields else []
 
 
 def _ours(

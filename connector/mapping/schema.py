@@ -286,6 +286,12 @@ class CrmMapping(Strict):
         not_ours = {*names.CALCULATED[self.crm], *(key for key in names.ANCHORS if (own := self.field(key)) is not None and own.from_ is not None)}
         return {key: field for key, field in self.scorecard.opportunity.items() if field is not None and key in among and key not in not_ours}
 
+    @property
+    def several_currencies(self) -> bool:
+        """Each record tells its own, as the deals' mapping knows."""
+        told = self.field("currency")
+        return self.crm == "salesforce" and told is not None and told.from_ == names.RECORD_CURRENCY
+
     def field(self, name: str) -> Source | None:
         """The source of a canonical field, under its own name or its alias."""
         fields = self.opportunities.fields

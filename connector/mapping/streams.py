@@ -47,12 +47,14 @@ def input_fields(mapping: CrmMapping, specs: Iterable[StreamSpec]) -> tuple[str,
 def _ours(mapping: CrmMapping, grain: Grain) -> tuple[str, ...]:
     """The fields that the connector writes at a grain, to see what the CRM holds of them."""
     place = places(mapping).get(grain)
-    return () if place is None else tuple(sorted(place.fields.values()))
+    return () if place is None else place.read
 
 
 def has_people(mapping: CrmMapping) -> bool:
-    """Contacts are read only where somebody wants personas."""
+    """Contacts are read only where somebody wants personas, or writes to them."""
     people = mapping.personas
+    if any(mapping.scorecard.contact.values()):
+        return True
     return bool(people.roles or people.labels or people.titles or people.contact_field or people.buying_role or people.kol or people.lookups)
 
 
@@ -131,7 +133,7 @@ def _of_objects_of_ours(mapping: CrmMapping) -> Iterable[StreamSpec]:
     """Rows that the connector made, so that it sees what became of them."""
     for place in places(mapping).values():
         if place.grain in OURS:
-            yield StreamSpec(place.stream, place.object, tuple(place.fields.values()))
+            yield StreamSpec(place.stream, place.object, place.read)
 
 
 def _hubspot(mapping: CrmMapping, uses: Uses) -> Iterable[StreamSpec]:

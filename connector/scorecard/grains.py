@@ -38,12 +38,15 @@ def _fields(known: Sequence[Row]) -> dict[str, ScorecardField]:
     return found
 
 
+CURRENCY = ScorecardField("currency", "Currency", "CurrencyIsoCode", "", "text", "change", length=3)
+"""Of a row of ours in an org with several currencies: the CRM's own field, there with every object."""
+
 MANIFESTS: Mapping[Grain, Mapping[str, ScorecardField]] = {
     "opportunity": MANIFEST,
     "companion": {**_fields(rows.COMPANION), **MANIFEST},
     "account": _fields(rows.ACCOUNT),
     "contact": _fields(rows.CONTACT),
-    "rep": _fields(rows.REP),
+    "rep": {**_fields(rows.REP), "currency": CURRENCY},
     "snapshot": _fields(rows.SNAPSHOT),
 }
 WORDS: Mapping[Grain, str] = {

@@ -243,7 +243,8 @@ def differences(
         action: WriteAction = "create" if seen is None else "update"
         seen = replace(seen or NOTHING, name=(seen.name if seen else None) or wanted.name)
         changes, bad = _changes(target, wanted, seen)
-        changes = tuple(_healing(change, last_written.get((id, change.field))) for change in changes)
+        if action == "update":
+            changes = tuple(_healing(change, last_written.get((id, change.field))) for change in changes)
         bad += [misfit for change in changes if (misfit := fits(change, seen.pipeline))]
         if bad:
             reference = target.update(id, seen, ()).reference
