@@ -112,6 +112,7 @@ class Core:
         self.pending: list[tuple[datetime, Callable[[], None]]] = []
         self._locators_made = 0
         self._bin: dict[str, list[tuple[str, str]]] = {}
+        self._cleared: dict[str, list[tuple[str, str, str, str]]] = {}  # deleted record → lookups that pointed to it
         self._in_flow = False
         self._gone: dict[tuple[str, str], FieldDef] = {}
         people = seed(self)
@@ -239,12 +240,19 @@ class Core:
         gone = [(kind, key) for kind, key in gone if not self.tables[kind].rows[key].get("IsDeleted")]
         self._mark(gone, True, at, by)
         self._bin[record_id] = gone
+        self._cleared[record_id] = self._clear(gone, at)
         if name == "OpportunityLineItem":
             roll_up(self, row["OpportunityId"], at, by)
 
     def undelete(self, name: str, record_id: str, *, by: str | None = None) -> None:
-        """Out of the recycle bin again, with what went along. Raises KeyError if it is not there."""
-        self._mark(self._bin.pop(record_id), False, self._at(None), by or self.admin)
+        """Out of the recycle bin again, with what went along; lookups that were emptied point to it again, unless they have another parent now.
+        Raises KeyError if it is not there."""
+        at = self._at(None)
+        self._mark(self._bin.pop(record_id), False, at, by or self.admin)
+        for kind, key, field, parent in self._cleared.pop(record_id, ()):
+            row = self.tables[kind].rows.get(key)
+            if row is not None and field not in row:
+                self._point(kind, row, field, parent, at)
 
     def merge(self, name: str, loser: str, winner: str, *, by: str | None = None) -> None:
         """Fold one account or contact into another: children move over, the loser goes to the bin and names its master."""
@@ -263,6 +271,7 @@ class Core:
         for kind, key in self._bin.pop(record_id):
             self.tables[kind].remove(key)
             self.deleted_at.pop(key, None)
+        self._cleared.pop(record_id, None)
 
     def next_locator(self) -> int:
         """A new number for a query cursor."""
@@ -303,6 +312,22 @@ class Core:
                 self.deleted_at[key] = at
             else:
                 self.deleted_at.pop(key, None)
+
+    def _clear(self, gone: list[tuple[str, str]], at: str) -> list[tuple[str, str, str, str]]:
+        """Empty the lookups to records that were deleted: (object, id, field, what it held) of each. The platform does it, so no rule and no flow
+        runs and nobody has modified the child; its system stamp moves (unverified)."""
+        cleared = []
+        for name, parent in gone:
+            for child, key in self._children(name, parent):
+                row = self.tables[child.object].rows[key]
+                if child.clears and not row.get("IsDeleted"):
+                    self._point(child.object, row, child.field, None, at)
+                    cleared.append((child.object, key, child.field, parent))
+        return cleared
+
+    def _point(self, name: str, row: Row, field: str, parent: str | None, at: str) -> None:
+        self.tables[name].set(row, {field: parent})
+        row["SystemModstamp"] = at
 
     def _children(self, name: str, record_id: str) -> list[tuple[Child, str]]:
         return [

@@ -70,11 +70,10 @@ def field(draft: Draft, component: Component) -> Commit:
     made = _formula(draft, definition, node, kind) if is_formula(component) else _stored(draft, definition, node, kind)
     _unlike(definition, made, kind, node)
     _put(draft, definition, made)
-    if kind == "Lookup":
-        _child(draft, definition, made, node)
+    child = _child(draft, definition, made, node) if kind == "Lookup" else None
 
     def commit() -> str:
-        draft.org.put_field(definition.name, made, child=_relationship(node, definition) if kind == "Lookup" else "")
+        draft.org.put_field(definition.name, made, child=child)
         if node.flag("trackHistory") and definition.name == "Opportunity":
             draft.org.track_field(made.name)
         return draft.org.field_id(definition.name, made.name)
@@ -272,10 +271,13 @@ def _relationship(node: Node, definition: ObjectDef) -> str:
     return (node.get("relationshipName") or definition.plural.replace(" ", "_")) + "__r"
 
 
-def _child(draft: Draft, definition: ObjectDef, made: FieldDef, node: Node) -> None:
+def _child(draft: Draft, definition: ObjectDef, made: FieldDef, node: Node) -> Child:
+    """How the parent reaches the records; a lookup that says nothing of it is emptied when its parent is deleted."""
     parent, name = draft.schema[made.reference_to[0]], _relationship(node, definition)
-    for child in parent.children:
-        if child.relationship == name and (child.object, child.field) != (definition.name, made.name):
-            raise Refused(f"There is already a Child Relationship named {name.removesuffix('__r')} on {parent.name}.", node.first("relationshipName"))
-    if all((child.object, child.field) != (definition.name, made.name) for child in parent.children):
-        draft.schema[parent.name] = replace(parent, children=(*parent.children, Child(definition.name, made.name, name)))
+    others = tuple(child for child in parent.children if (child.object, child.field) != (definition.name, made.name))
+    if any(child.relationship == name for child in others):
+        raise Refused(f"There is already a Child Relationship named {name.removesuffix('__r')} on {parent.name}.", node.first("relationshipName"))
+    constraint = node.get("deleteConstraint") or "SetNull"
+    found = Child(definition.name, made.name, name, cascade=constraint == "Cascade", clears=constraint == "SetNull")
+    draft.schema[parent.name] = replace(parent, children=(*others, found))
+    return found
