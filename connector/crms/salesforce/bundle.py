@@ -117,7 +117,7 @@ def _reports(wanted: Wanted) -> Iterator[Component]:
     own_fields = ("Name",) if spec.own else ("Name", "Account", "StageName", "Amount", "CloseDate", "Owner")
     text = _render(
         "report_type.xml", object=spec.name, category="other" if spec.own else "opportunities",
-        label="KPI deal scorecards" if spec.own else "KPI opportunities", fields=(*own_fields, *(f.name for f in spec.fields if f.type != "lookup")),
+        label="KPI deal scorecards" if spec.own else "KPI opportunities", fields=(*own_fields, *(f.name for f in spec.fields)),
     )  # fmt: skip
     yield _whole("ReportType", name, f"reportTypes/{name}.reportType", text)
     found = list(extras.reports(wanted))
@@ -133,11 +133,11 @@ def _reports(wanted: Wanted) -> Iterator[Component]:
 
 
 def _card(wanted: Wanted, version: str) -> Iterator[Component]:
-    spec, shown = extras.deals(wanted), extras.card_fields(wanted)
-    if spec is None or not shown:
+    card = extras.card(wanted)
+    if card is None:
         return
     files = {
-        f"lwc/{extras.CARD}/{extras.CARD}.{ending}": _render(f"lwc/{extras.CARD}.{ending}", object=spec.name, fields=shown, version=version)
+        f"lwc/{extras.CARD}/{extras.CARD}.{ending}": _render(f"lwc/{extras.CARD}.{ending}", card=card, version=version)
         for ending in ("js", "html", "js-meta.xml")
     }
     yield Component("LightningComponentBundle", extras.CARD, files, files)
@@ -152,3 +152,4 @@ _TEMPLATES = Environment(
     autoescape=select_autoescape(enabled_extensions=("xml",), default=False),
     undefined=StrictUndefined,
 )
+_TEMPLATES.globals["relationship"] = extras.relationship
