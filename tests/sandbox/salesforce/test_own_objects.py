@@ -1,5 +1,6 @@
 """Rows of the objects that the connector brings: made, read, healed and removed through the API, as the user whom the permission set admits."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -337,6 +338,67 @@ def test_rows_of_reps_and_snapshots_are_kept_for_good(client, org):
     ]  # fmt: skip
     user = own.rows(f"SELECT KPI_User__r.Name FROM {REP}")[0]["KPI_User__r"]["Name"]
     assert user == org.find(org.admin)["Name"]
+
+
+# -- as people see them ----------------------------------------------------------------------------------------------------
+
+
+def page(client, path):
+    answer = client.session.get(f"{client.base}/sandbox/salesforce/{path}", timeout=10)
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def shown(text):
+    """(field, value) of each line of a page."""
+    return re.findall(r'<dd data-field="(\w+)">(.*?)</dd>', text)
+
+
+def test_a_deals_page_shows_its_row_to_those_who_may_read_it(own, org, reader):
+    first, second = deals(org, 2)
+    today = date.fromisoformat(org.moment(reader).today)
+    upsert(own, card(first, KPI_Pace__c="Stuck", KPI_Win_Chance__c=29, KPI_Stage_Entered_On__c=(today - timedelta(days=12)).isoformat()),
+           card(second, KPI_Pace__c="On pace"))  # fmt: skip
+    assert not [name for name, _ in shown(page(own, f"deals/{first}?as={reader}")) if name.startswith("KPI_")]
+    give(own, org, extras.READER, reader)
+    text = page(own, f"deals/{first}?as={reader}")
+    found = dict(shown(text))
+    assert (found["KPI_Pace__c"], found["KPI_Win_Chance__c"], found["KPI_Days_In_Stage__c"], found["KPI_Stalled__c"]) == ("Stuck", "29%", "12", "☐")
+    assert ("Deal scorecard 00000001" in text, "On a row of its own" in text, "On pace" in found.values()) == (True, True, False)
+    assert not {"KPI_Key__c", "KPI_Opportunity__c"} & set(found)
+    held = own.rows(f"SELECT Id FROM {CARD} WHERE KPI_Key__c = '{first}'")[0]["Id"]
+    own.token = f"sandbox-as-{org.api_user}"
+    own.call("DELETE", "composite/sobjects", params={"ids": held})
+    assert "Deal scorecard" not in page(own, f"deals/{first}?as={reader}")
+
+
+def test_accounts_contacts_and_reps_have_pages_too(client, org, reader):
+    own = provisioned(client, org, "everything")
+    account = org.insert("Account", {"Name": "Hospital A", "OwnerId": reader})
+    contact = org.insert("Contact", {"LastName": "Ochoa", "AccountId": account, "OwnerId": reader})
+    (deal,) = deals(org, 1)
+    org.update("Opportunity", deal, {"AccountId": account, "OwnerId": reader})
+    change = [
+        {"attributes": {"type": "Account"}, "id": account, "KPI_ARR__c": 420_000, "KPI_Health_Tier__c": "At risk"},
+        {"attributes": {"type": "Contact"}, "id": contact, "KPI_KOL_Score__c": 77},
+    ]
+    assert codes(own.patch("composite/sobjects", {"records": change}).json()) == ["", ""]
+    for quarter, won in (("2026Q3", 100), ("2026Q4", 250)):
+        row = {"attributes": {"type": REP}, "KPI_Key__c": f"{reader}|{quarter}", "KPI_User__c": reader, "KPI_Period__c": quarter, "KPI_Won__c": won}
+        assert own.patch(f"composite/sobjects/{REP}/KPI_Key__c", {"records": [row]}).json()[0]["success"]
+    give(own, org, extras.READER, reader)
+    found = dict(shown(page(own, f"accounts/{account}?as=rep")))
+    assert (found["KPI_ARR__c"], found["KPI_Health_Tier__c"]) == ("USD 420,000.00", "At risk")
+    assert dict(shown(page(own, f"contacts/{contact}?as={reader}")))["KPI_KOL_Score__c"] == "77"
+    lines = shown(page(own, f"reps/{reader}"))
+    assert [value for name, value in lines if name in ("KPI_Period__c", "KPI_Won__c")] == ["2026Q4", "USD 250.00", "2026Q3", "USD 100.00"]
+    beside = page(own, f"deals/{deal}?as=rep")
+    assert f"/sandbox/salesforce/accounts/{account}?as={reader}" in beside
+    assert f"/sandbox/salesforce/reps/{reader}?as={reader}" in beside
+    other = org.insert("User", {"FirstName": "Kim", "LastName": "Ito", "Username": "kim@x.example", "IsActive": True})
+    assert not [name for name, _ in shown(page(own, f"reps/{reader}?as={other}")) if name.startswith("KPI_")]
+    for path in ("accounts/001000000000999AAA", f"contacts/{account}", f"accounts/{account}?as=nobody"):
+        assert client.session.get(f"{client.base}/sandbox/salesforce/{path}", timeout=10).status_code == 404
 
 
 # -- in bulk ---------------------------------------------------------------------------------------------------------------
