@@ -60,6 +60,7 @@ class Core:
     that a JWT must be signed for, none: signatures are not looked at; ``tracked``: fields of Opportunity with field
     history; ``locked``: ids of records that another process holds; ``uneditable``: ids that the
     connection's user may only read; ``page_size``: the most rows a query page has; ``calls_used``: what the limit header counts;
+    ``most_fields``: custom fields that an object may have, as in an Enterprise org;
     ``run_as``: consumer key → the user that its client credentials run as, any other key: the connection's user;
     ``layouts``: record type → the fields on its page, any other: all that are not of the scorecard;
     ``metadata``: (type, full name) of a deployed component that is no record → its id; ``report_columns``: custom report type → columns;
@@ -98,6 +99,7 @@ class Core:
         self.page_size = 2000
         self.calls_used = 0
         self.calls_max = 100_000
+        self.most_fields = 500
         self.token_now: Callable[[], datetime] | None = None
         self.certificates: dict[str, bytes] = {}
         self.uneditable: set[str] = set()

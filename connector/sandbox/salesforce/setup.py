@@ -65,6 +65,30 @@ class SetUp(Core):
             self.update(kind, known, values or {})
         return known
 
+    def drop_record(self, key: tuple[str, str]) -> None:
+        """An administrator deletes a component that was deployed. Raises KeyError where there is none."""
+        known = self.metadata.pop(key)
+        for name in (key[0], "LightningComponentResource") if key[0] in self.tables else ():
+            gone = [each for each, row in self.tables[name].rows.items() if known in (each, row.get("LightningComponentBundleId"))]
+            for each in gone:
+                self.delete(name, each)
+
+    def put_sources(self, bundle: str, sources: Mapping[str, str]) -> None:
+        """The files of a Lightning component in place of those it has: path → text."""
+        table = self.tables["LightningComponentResource"]
+        for each in [key for key, row in table.rows.items() if row["LightningComponentBundleId"] == bundle]:
+            self.delete("LightningComponentResource", each)
+        for path, source in sources.items():
+            self.insert("LightningComponentResource", {
+                "LightningComponentBundleId": bundle, "FilePath": path, "Format": path.rpartition(".")[2], "Source": source,
+            })  # fmt: skip
+
+    def add_page(self, label: str, on: str, kind: str = "RecordPage") -> str:
+        """An administrator makes a Lightning page of an object. What stands on it no layout says. Returns its id."""
+        return self.insert("FlexiPage", {
+            "DeveloperName": label.replace(" ", "_"), "MasterLabel": label, "EntityDefinitionId": self._entity(on), "Type": kind,
+        })  # fmt: skip
+
     def place(self, fields: Sequence[str], heading: str = "KPI Scorecard", record_type: str | None = None) -> None:
         """An administrator drags fields of Opportunity onto the page of one record type, or of all."""
         for key in [record_type] if record_type else [*self.record_types.values(), MASTER_RECORD_TYPE]:

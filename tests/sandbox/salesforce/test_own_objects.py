@@ -361,13 +361,13 @@ def test_a_deals_page_shows_its_row_to_those_who_may_read_it(own, org, reader):
            card(second, KPI_Pace__c="On pace"))  # fmt: skip
     assert not [name for name, _ in shown(page(own, f"deals/{first}?as={reader}")) if name.startswith("KPI_")]
     give(own, org, extras.READER, reader)
+    own.token = f"sandbox-as-{org.api_user}"
     text = page(own, f"deals/{first}?as={reader}")
     found = dict(shown(text))
     assert (found["KPI_Pace__c"], found["KPI_Win_Chance__c"], found["KPI_Days_In_Stage__c"], found["KPI_Stalled__c"]) == ("Stuck", "29%", "12", "☐")
     assert ("Deal scorecard 00000001" in text, "On a row of its own" in text, "On pace" in found.values()) == (True, True, False)
     assert not {"KPI_Key__c", "KPI_Opportunity__c"} & set(found)
     held = own.rows(f"SELECT Id FROM {CARD} WHERE KPI_Key__c = '{first}'")[0]["Id"]
-    own.token = f"sandbox-as-{org.api_user}"
     own.call("DELETE", "composite/sobjects", params={"ids": held})
     assert "Deal scorecard" not in page(own, f"deals/{first}?as={reader}")
 

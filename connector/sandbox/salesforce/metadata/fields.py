@@ -21,6 +21,7 @@ BAD_NAME = (
     "The {what} can only contain underscores and alphanumeric characters. It must be unique, begin with a letter, not include spaces, not end with "
     "an underscore, and not contain two consecutive underscores."
 )
+TOO_MANY = "You have reached the maximum number of custom fields for this object"
 LONGEST_NAME = 40
 MOST_TRACKED = 20
 TYPES = {
@@ -69,6 +70,8 @@ def field(draft: Draft, component: Component) -> Commit:
         raise Refused(f"Error parsing file: '{kind}' is not a valid value for the enum 'FieldType'", node.first("type"))
     made = _formula(draft, definition, node, kind) if is_formula(component) else _stored(draft, definition, node, kind)
     _unlike(definition, made, kind, node)
+    if made.name not in definition.fields and sum(field.custom for field in definition.fields.values()) >= draft.org.most_fields:
+        raise Refused(TOO_MANY)
     _put(draft, definition, made)
     child = _child(draft, definition, made, node) if kind == "Lookup" else None
 
