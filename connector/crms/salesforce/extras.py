@@ -82,16 +82,16 @@ class PermissionSet:
     bypass: str | None = None
 
 
-def permission_sets(wanted: Wanted, mark: str = "") -> tuple[PermissionSet, PermissionSet]:
-    """The integration user's set and the readers'. ``mark``: by which the deployed bundle is known again."""
+def permission_sets(wanted: Wanted, marks: Sequence[str] = ()) -> tuple[PermissionSet, PermissionSet]:
+    """The integration user's set and the readers'. ``marks``: by which the components that are deployed with them are known again."""
     of_fields = [(f"{spec.name}.{field.name}", field.written) for spec in wanted.objects for field in spec.fields]
-    suffix = f" Bundle {mark}." if mark else ""
+    suffix = f" Bundle {' '.join(marks)}." if marks else ""
     integration = PermissionSet(
         INTEGRATION, "KPI Scorecard Integration", f"Scorecard Connector. Write access to KPI fields for its API-only user.{suffix}",
         tuple(sorted(of_fields)), tuple(_access(wanted, writes=True)), api=True, bypass=BYPASS,
     )  # fmt: skip
     reader = PermissionSet(
-        READER, "KPI Scorecard Reader", f"Scorecard Connector. Read access to KPI fields, for everybody who works with deals.{suffix}",
+        READER, "KPI Scorecard Reader", "Scorecard Connector. Read access to KPI fields, for everybody who works with deals.",
         tuple(sorted((name, False) for name, _ in of_fields)), tuple(_access(wanted, writes=False)),
     )  # fmt: skip
     return integration, reader

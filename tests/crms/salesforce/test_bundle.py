@@ -165,15 +165,27 @@ def test_two_fields_are_complete_by_themselves() -> None:
     assert set(wanted.left_out) == {key for key in MANIFEST if key not in ("pace", "stale_reason")}
 
 
-def test_the_same_fields_make_the_same_bytes_and_another_field_another_mark() -> None:
+def test_the_same_fields_make_the_same_bytes_and_another_field_another_mark_of_what_shows_it() -> None:
     first, again = (bundle.zipped(files(made("record"))) for _ in range(2))
     assert first == again
 
-    def mark(wanted: Wanted) -> str | None:
+    def marks(wanted: Wanted) -> frozenset[str]:
         text = files(wanted)[f"permissionsets/{extras.INTEGRATION}.permissionset"]
-        return bundle.mark_of(root(text).findtext(f"{NS}description"))
+        return bundle.marks_of(root(text).findtext(f"{NS}description"))
 
-    assert mark(made("record")) not in (None, mark(made("two_fields")))
+    wanted = made("record")
+    parts = {bundle.mark(part): part.member for part in bundle.components(wanted, VERSION) if part.kind in bundle.MARKED}
+    assert marks(wanted) == set(parts)
+    assert len(parts) == 10
+    without = marks(made("record", opportunity={**MODES["record"].opportunity, "data_gaps": None}))
+    assert sorted(parts[mark] for mark in set(parts) - without) == ["KPI_Opportunities", "KPI_Scorecard/KPI_Data_Gaps", "kpiScorecard"]
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_no_description_is_too_long_for_its_marks(mode: str) -> None:
+    text = root(files(made(mode))[f"permissionsets/{extras.INTEGRATION}.permissionset"]).findtext(f"{NS}description") or ""
+    assert bundle.marks_of(text)
+    assert len(text) <= lint.MOST_TEXT
 
 
 def test_package_xml_names_exactly_what_the_zip_holds() -> None:
