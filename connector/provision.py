@@ -117,7 +117,9 @@ def look(wanted: Wanted, own: Provisioner, admin: Provisioner | None, user_id: s
 
 def _states(spec: ObjectSpec, seen: Observed, more: Observed | None) -> Iterator[FieldState]:
     there = more.there if more is not None else seen.there
-    placed = more.placed if more is not None and more.placed is not None else seen.placed
+    # a page is shown without what its reader may not see: what an administrator lacks the set for is on the connection's own view of it
+    layouts = [found.placed for found in (seen, more) if found is not None and found.placed is not None]
+    placed = frozenset().union(*layouts) if layouts else None
     for field in spec.fields:
         found = seen.fields.get(field.name)
         hidden = (more.fields.get(field.name) if more is not None else None) if found is None else None

@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A shape in figures: ``precision`` counts all digits, ``length`` characters."""
+    """A shape in figures: ``precision`` counts all digits, of which there are at most eighteen; ``length`` characters."""
 
     type: SpecType
     length: int = 0
@@ -132,12 +132,12 @@ SNAPSHOT = (
     Row("variant", "Variant", "KPI_Variant__c", "Text(80)", "Variant of the KPI."),
     Row("subject", "Subject", "KPI_Subject__c", "Text(255)", "What it is of: the company, or a segment."),
     Row("window", "Window", "KPI_Window__c", "Text(40)", "The span of time it is over."),
-    Row("value", "Value", "KPI_Value__c", "Number(12,6)", "The value; empty where it cannot be computed."),
+    Row("value", "Value", "KPI_Value__c", "Number(18,6)", "The value; empty where it cannot be computed."),
     Row("unit", "Unit", "KPI_Unit__c", "Text(20)", "Unit of the value."),
     Row("n", "n", "KPI_N__c", "Number(9,0)", "How many records the value rests on."),
     Row("low_n", "Few records", "KPI_Low_N__c", "Checkbox", "The value rests on few records."),
-    Row("ci_low", "Interval from", "KPI_CI_Low__c", "Number(12,6)", "Lower end of the 95 % interval."),
-    Row("ci_high", "Interval to", "KPI_CI_High__c", "Number(12,6)", "Upper end of the 95 % interval."),
+    Row("ci_low", "Interval from", "KPI_CI_Low__c", "Number(18,6)", "Lower end of the 95 % interval."),
+    Row("ci_high", "Interval to", "KPI_CI_High__c", "Number(18,6)", "Upper end of the 95 % interval."),
     Row("reason", "Reason", "KPI_Reason__c", "Text(255)", "Why there is no value."),
     Row("as_of", "As of", "KPI_As_Of__c", "Date", "The day of the snapshot."),
 )

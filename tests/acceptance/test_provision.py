@@ -119,6 +119,72 @@ def test_a_field_that_the_connections_user_cannot_use_is_named_after_the_deploym
     assert [word for word in ("KPI_Pace__c", "KPI_Stage__c") if not any(word in text for text in said)] == []
 
 
+def pieces(document: dict[str, Any]) -> dict[str, str]:
+    """Name → action of what belongs to the provisioning beside fields and is not as it should be."""
+    return {piece["name"]: piece["action"] for piece in document["result"]["sf-demo"]["pieces"] if piece["action"] != "ok"}
+
+
+def test_what_comes_with_the_fields_is_compared_one_by_one(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    org = bare.world.org
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    assert pieces(bare.provision(monkeypatch, "plan")[1]) == {}
+    org.drop_record(("ListView", "Opportunity.KPI_Stuck_Deals"))
+    org.drop_record(("Report", "KPI_Scorecard/KPI_Pace"))
+    org.drop_record(("CompactLayout", "Opportunity.KPI_Scorecard"))
+    script = next(row for row in org.tables["LightningComponentResource"].rows.values() if row["FilePath"].endswith(".js"))
+    org.update("LightningComponentResource", script["Id"], {"Source": script["Source"].replace("Stuck", "Slow")})
+    given = next(row for row in org.tables["ObjectPermissions"].rows.values() if row["SobjectType"] == "Opportunity" and row["PermissionsEdit"])
+    org.update("ObjectPermissions", given["Id"], {"PermissionsDelete": True})
+    code, document = bare.provision(monkeypatch, "plan", "--detailed-exitcode")
+    assert (code, names(document, "create", "change", "grant", "conflict")) == (2, [])
+    assert pieces(document) == {
+        "Opportunity.KPI_Stuck_Deals": "create", "KPI_Scorecard/KPI_Pace": "create", "Opportunity.KPI_Scorecard": "create",
+        "kpiScorecard": "change", "KPI_Scorecard_Integration": "change",
+    }  # fmt: skip
+    said = {piece["name"]: piece["said"] for piece in document["result"]["sf-demo"]["pieces"]}
+    assert said["kpiScorecard"] == "lwc/kpiScorecard/kpiScorecard.js was edited in the org"
+    assert said["Opportunity.KPI_Stuck_Deals"] == "deleted since it was deployed"
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    assert pieces(bare.provision(monkeypatch, "plan")[1]) == {}
+    bare.change("salesforce.yaml", "data_gaps:            KPI_Data_Gaps__c", "data_gaps:            null")
+    assert pieces(bare.provision(monkeypatch, "plan")[1]) == {
+        "KPI_Scorecard_Integration": "change", "KPI_Scorecard_Reader": "change", "KPI_Opportunities": "change", "kpiScorecard": "change",
+    }  # fmt: skip
+
+
+def test_status_says_what_no_page_shows_which_pages_it_cannot_read_and_what_quota_is_left(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    org = bare.world.org
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    used = sum(field.custom for field in org.schema["Opportunity"].fields.values())
+
+    def told(token: bool = True) -> dict[str, Any]:
+        document = bare.provision(monkeypatch, "status")[1] if token else bare.run("provision", "status")[1]
+        return dict(document["result"]["sf-demo"])
+
+    found = told()
+    assert {state["placed"] for state in found["fields"]} == {False}
+    assert (found["quota"], found["unread_pages"]) == ({"Opportunity": 500 - used}, [])
+    org.place(["KPI_Pace__c", "KPI_Stale_Reason__c"])
+    org.add_page("Deal page of the east", "Opportunity")
+    org.add_page("Home of the east", "Opportunity", kind="HomePage")
+    org.add_page("Account page", "Account")
+    found = told()
+    assert {state["name"] for state in found["fields"] if state["placed"]} == {"KPI_Pace__c", "KPI_Stale_Reason__c"}
+    assert found["unread_pages"] == ["Deal page of the east"]
+    found = told(token=False)  # the set-up is the administrator's to read
+    assert (found["quota"], found["unread_pages"]) == ({"Opportunity": None}, [])
+
+
+def test_an_org_without_room_for_the_fields_refuses_them_in_words_of_ours(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    org = bare.world.org
+    org.most_fields = sum(field.custom for field in org.schema["Opportunity"].fields.values()) + 10
+    code, document = bare.provision(monkeypatch, "plan")
+    assert (code, document["result"]["sf-demo"]["quota"]) == (4, {"Opportunity": 10})
+    assert any("as many custom fields as the org allows" in finding["message"] for finding in document["findings"])
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 4
+    assert bare.fields(org.admin) == {}
+
+
 def test_the_connections_own_user_may_look_and_not_deploy(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
     code, document = bare.provision(monkeypatch, "apply", "--yes", token=f"sandbox-as-{bare.world.org.api_user}")
     assert code == 5

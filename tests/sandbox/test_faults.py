@@ -230,6 +230,21 @@ def test_one_row_of_a_collection_fails_and_the_others_are_written(world: World, 
     assert all(result["success"] for result in write_sf(world, url))
 
 
+def test_a_row_that_is_known_by_its_key_fails_by_its_key(world: World, url: str) -> None:
+    records = [{"attributes": {"type": "Contact"}, "LastName": "Reyes", "Email": f"{name}@x.example"} for name in ("dana", "kim", "lee")]
+    world.faults.add(SF, "row-locked", parameters={"ids": "kim@x.example"})
+
+    def upsert() -> list[dict[str, object]]:
+        path = f"{url}/services/data/v68.0/composite/sobjects/Contact/Email"
+        return list(requests.patch(path, json={"records": records}, headers=token(), timeout=5).json())
+
+    assert [(result["success"], result["created"]) for result in upsert()] == [(True, True), (False, False), (True, True)]
+    assert sorted(row["Email"] for row in world.org.tables["Contact"].rows.values()) == ["dana@x.example", "lee@x.example"]
+    assert [(result["success"], result["created"]) for result in upsert()] == [(True, False), (True, True), (True, False)]
+    world.faults.add(SF, "row-refused")  # whichever comes first
+    assert [result["success"] for result in upsert()] == [False, True, True]
+
+
 @pytest.mark.parametrize(
     ("kind", "code"), [("row-refused", "VALIDATION"), ("row-read-only", "READ_ONLY_VALUE"), ("row-bad-option", "INVALID_OPTION")]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ TYPES: Mapping[SpecType, str] = {
     "text": "Text", "number": "Number", "percent": "Percent", "money": "Currency", "date": "Date", "datetime": "DateTime",
     "picklist": "Picklist", "boolean": "Checkbox", "lookup": "Lookup",
 }  # fmt: skip
+MARKED = frozenset({"ListView", "CompactLayout", "CustomPermission", "ReportType", "Report", "LightningComponentBundle"})
+"""What an org does not tell by query in the form in which it was deployed."""
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Every file of a zip bears this date: the same fields make the same bytes."""
 
@@ -35,19 +37,23 @@ class Component:
 
 
 def components(wanted: Wanted, version: str) -> tuple[Component, ...]:
-    """Everything, in the order in which people read it; the permission sets bear a mark of all of it."""
-    unmarked = tuple(_components(wanted, version, ""))
-    digest = hashlib.sha256()
-    for part in unmarked:
-        for path, text in sorted({**part.source, **part.metadata}.items()):
-            digest.update(f"{path}\0{text}\0".encode())
-    return tuple(_components(wanted, version, digest.hexdigest()[:12]))
+    """Everything, in the order in which people read it; the integration user's set bears a mark of each component that it cannot be compared by."""
+    marks = [mark(part) for part in _components(wanted, version, ()) if part.kind in MARKED]
+    return tuple(_components(wanted, version, marks))
 
 
-def mark_of(text: str | None) -> str | None:
-    """The mark in the description of a permission set."""
+def mark(part: Component) -> str:
+    """A component in eight characters, the first three of its name, the others of what is in it."""
+    name, held = hashlib.sha256(f"{part.kind} {part.member}".encode()), hashlib.sha256()
+    for path, text in sorted(part.source.items()):
+        held.update(f"{path}\0{text}\0".encode())
+    return f"{name.hexdigest()[:3]}{held.hexdigest()[:5]}"
+
+
+def marks_of(text: str | None) -> frozenset[str]:
+    """The marks in the description of a permission set: what was deployed with it."""
     _, found, rest = (text or "").rpartition(" Bundle ")
-    return rest.rstrip(".") if found else None
+    return frozenset(rest.rstrip(".").split()) if found else frozenset()
 
 
 def metadata_files(wanted: Wanted, version: str) -> dict[str, str]:
@@ -78,7 +84,7 @@ def zipped(files: Mapping[str, str]) -> bytes:
     return held.getvalue()
 
 
-def _components(wanted: Wanted, version: str, mark: str) -> Iterator[Component]:
+def _components(wanted: Wanted, version: str, marks: Sequence[str]) -> Iterator[Component]:
     for spec in wanted.objects:
         if spec.own:
             path = f"objects/{spec.name}/{spec.name}.object-meta.xml"
@@ -93,7 +99,7 @@ def _components(wanted: Wanted, version: str, mark: str) -> Iterator[Component]:
         path = f"objects/{deal.name}/compactLayouts/{layout.name}.compactLayout-meta.xml"
         yield Component("CompactLayout", f"{deal.name}.{layout.name}", {path: _render("compact.xml", layout=layout)}, {})
     yield _whole("CustomPermission", extras.BYPASS, f"customPermissions/{extras.BYPASS}.customPermission", _render("custom_permission.xml"))
-    for set_ in extras.permission_sets(wanted, mark):
+    for set_ in extras.permission_sets(wanted, marks):
         yield _whole("PermissionSet", set_.name, f"permissionsets/{set_.name}.permissionset", _render("permission_set.xml", set=set_))
     yield from _reports(wanted)
     yield from _card(wanted, version)
@@ -117,7 +123,7 @@ def _reports(wanted: Wanted) -> Iterator[Component]:
     own_fields = ("Name",) if spec.own else ("Name", "Account", "StageName", "Amount", "CloseDate", "Owner")
     text = _render(
         "report_type.xml", object=spec.name, category="other" if spec.own else "opportunities",
-        label="KPI deal scorecards" if spec.own else "KPI opportunities", fields=(*own_fields, *(f.name for f in spec.fields if f.type != "lookup")),
+        label="KPI deal scorecards" if spec.own else "KPI opportunities", fields=(*own_fields, *(f.name for f in spec.fields)),
     )  # fmt: skip
     yield _whole("ReportType", name, f"reportTypes/{name}.reportType", text)
     found = list(extras.reports(wanted))
@@ -133,11 +139,11 @@ def _reports(wanted: Wanted) -> Iterator[Component]:
 
 
 def _card(wanted: Wanted, version: str) -> Iterator[Component]:
-    spec, shown = extras.deals(wanted), extras.card_fields(wanted)
-    if spec is None or not shown:
+    card = extras.card(wanted)
+    if card is None:
         return
     files = {
-        f"lwc/{extras.CARD}/{extras.CARD}.{ending}": _render(f"lwc/{extras.CARD}.{ending}", object=spec.name, fields=shown, version=version)
+        f"lwc/{extras.CARD}/{extras.CARD}.{ending}": _render(f"lwc/{extras.CARD}.{ending}", card=card, version=version)
         for ending in ("js", "html", "js-meta.xml")
     }
     yield Component("LightningComponentBundle", extras.CARD, files, files)
@@ -152,3 +158,4 @@ _TEMPLATES = Environment(
     autoescape=select_autoescape(enabled_extensions=("xml",), default=False),
     undefined=StrictUndefined,
 )
+_TEMPLATES.globals["relationship"] = extras.relationship

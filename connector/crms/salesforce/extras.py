@@ -82,16 +82,16 @@ class PermissionSet:
     bypass: str | None = None
 
 
-def permission_sets(wanted: Wanted, mark: str = "") -> tuple[PermissionSet, PermissionSet]:
-    """The integration user's set and the readers'. ``mark``: by which the deployed bundle is known again."""
+def permission_sets(wanted: Wanted, marks: Sequence[str] = ()) -> tuple[PermissionSet, PermissionSet]:
+    """The integration user's set and the readers'. ``marks``: by which the components that are deployed with them are known again."""
     of_fields = [(f"{spec.name}.{field.name}", field.written) for spec in wanted.objects for field in spec.fields]
-    suffix = f" Bundle {mark}." if mark else ""
+    suffix = f" Bundle {' '.join(marks)}." if marks else ""
     integration = PermissionSet(
         INTEGRATION, "KPI Scorecard Integration", f"Scorecard Connector. Write access to KPI fields for its API-only user.{suffix}",
         tuple(sorted(of_fields)), tuple(_access(wanted, writes=True)), api=True, bypass=BYPASS,
     )  # fmt: skip
     reader = PermissionSet(
-        READER, "KPI Scorecard Reader", f"Scorecard Connector. Read access to KPI fields, for everybody who works with deals.{suffix}",
+        READER, "KPI Scorecard Reader", "Scorecard Connector. Read access to KPI fields, for everybody who works with deals.",
         tuple(sorted((name, False) for name, _ in of_fields)), tuple(_access(wanted, writes=False)),
     )  # fmt: skip
     return integration, reader
@@ -116,6 +116,11 @@ def _of(spec: ObjectSpec, writes: bool) -> Access:
     return Access(spec.name, edit=True, all=spec.grain == "opportunity")
 
 
+def relationship(field: FieldSpec) -> str:
+    """The name by which the parent of a lookup reaches its rows, without the ``__r`` that queries and pages add."""
+    return f"{field.name.removesuffix('__c')}_Scorecards"
+
+
 def deals(wanted: Wanted) -> ObjectSpec | None:
     """Where the scorecard of a deal lies: on the deal, or on the companion."""
     return wanted.object("opportunity") or wanted.object("companion")
@@ -126,7 +131,11 @@ def views(wanted: Wanted) -> Iterator[View]:
     spec = deals(wanted)
     if spec is None:
         return
-    base = ("NAME",) if spec.own else ("OPPORTUNITY.NAME", "ACCOUNT.NAME", "OPPORTUNITY.STAGE_NAME", "OPPORTUNITY.CLOSE_DATE", "CORE.USERS.ALIAS")
+    base = (
+        ("NAME", *_shown(spec, ("deal",)))
+        if spec.own
+        else ("OPPORTUNITY.NAME", "ACCOUNT.NAME", "OPPORTUNITY.STAGE_NAME", "OPPORTUNITY.CLOSE_DATE", "CORE.USERS.ALIAS")
+    )
     still_open = () if spec.own else (Filter("OPPORTUNITY.CLOSED", "equals", "0"),)
     if (since := spec.field("compliance_since")) is not None:
         columns = (*base, *_shown(spec, ("compliance_since", "open_gates", "gate_progress", "secq_days", "personas_missing")))
@@ -178,3 +187,25 @@ def card_fields(wanted: Wanted) -> tuple[FieldSpec, ...]:
     """What the card shows, in the order of the manifest, without keys and technical fields."""
     spec = deals(wanted)
     return () if spec is None else tuple(f for f in spec.fields if f.key not in ("definition", "key", "deal"))
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """The card of the deal's record page. ``object``: whose fields it shows; ``page``: on whose page it may be placed; ``related``: the related list
+    of that page in which the row with the fields is found, "": they are the record's own."""
+
+    object: str
+    page: str
+    fields: tuple[FieldSpec, ...]
+    related: str = ""
+
+
+def card(wanted: Wanted) -> Card | None:
+    """On the deal's page in every mode: a companion row is nothing that a rep would open."""
+    spec, shown = deals(wanted), card_fields(wanted)
+    if spec is None or not shown:
+        return None
+    deal = spec.field("deal")
+    if deal is None or deal.refers_to is None:
+        return Card(spec.name, spec.name, shown)
+    return Card(spec.name, deal.refers_to, shown, f"{relationship(deal)}__r")

@@ -14,6 +14,9 @@ FOLDERS = frozenset({"objects", "permissionsets", "customPermissions", "reportTy
 """All that a bundle may hold. Layouts and record pages are the administrator's: deploying one overwrites what is there."""
 RESERVED = frozenset({"Scorecard", "ScorecardMetric", "ScorecardAssociation"})
 MOST_LABEL, MOST_VIEW_LABEL, MOST_TEXT, MOST_FORMULA, MOST_NAME = 40, 39, 255, 3_900, 40
+OBJECT_NEEDS = ("label", "pluralLabel", "nameField", "sharingModel", "deploymentStatus", "description")
+RIGHTS = ("allowCreate", "allowDelete", "allowEdit", "allowRead", "modifyAllRecords", "viewAllRecords")
+MODULES = frozenset({"lwc", "lightning/uiRecordApi", "lightning/uiRelatedListApi"})
 STANDARD_WORDS = frozenset({
     "IsClosed", "LastStageChangeDate", "CloseDate", "CreatedDate", "Amount", "IF", "OR", "AND", "NOT", "ISBLANK", "BLANKVALUE", "TODAY",
     "DATEVALUE", "CASE", "CONTAINS", "NULL", "TRUE", "FALSE",
@@ -23,7 +26,10 @@ STANDARD_WORDS = frozenset({
 
 def problems(wanted: Wanted, files: Mapping[str, str], own: frozenset[str] = frozenset()) -> list[str]:
     """Every problem of a package in metadata format, in words. ``own``: the org's own fields that formulas may read."""
-    return [*_files(files), *_fields(wanted, own), *_sets(wanted, files), *_views(files), *_reports(files)]
+    return [
+        *_files(files), *_fields(wanted, own), *_own_objects(wanted, files), *_sets(wanted, files), *_rights(wanted, files), *_views(files),
+        *_columns(wanted, files), *_reports(files), *_card(wanted, files),
+    ]  # fmt: skip
 
 
 def _files(files: Mapping[str, str]) -> Iterator[str]:
@@ -79,6 +85,104 @@ def _field(field: FieldSpec, known: set[str]) -> Iterator[str]:
 
 def _is_known(word: str, known: set[str]) -> bool:
     return word in known or word in STANDARD_WORDS or word.removeprefix("KPI_Opportunity__r.") in STANDARD_WORDS
+
+
+def _own_objects(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
+    """Rows of objects that are ours are found again by one key, and outlive the record that they point to."""
+    parents: dict[tuple[str, str], str] = {}
+    for spec in (spec for spec in wanted.objects if spec.own):
+        path = f"objects/{spec.name}.object"
+        if not re.fullmatch(r"KPI_[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*__c", spec.name) or path not in files:
+            yield f"{spec.name}: not the name of an object of ours, or its file is missing"
+            continue
+        root = _parsed(files[path])
+        yield from (f"{path}: {tag} is missing" for tag in OBJECT_NEEDS if root.find(NAMESPACE + tag) is None)
+        fields = list(root.iter(f"{NAMESPACE}fields"))
+        keys = [field for field in fields if _text(field, "externalId") == "true"]
+        if len(keys) != 1:
+            yield f"{path}: {len(keys)} key fields, where rows are found by one"
+        for key in keys:
+            if (_text(key, "unique"), _text(key, "caseSensitive")) != ("true", "false"):
+                yield f"{path}: {_text(key, 'fullName')} must be unique, in any case"
+        for lookup in (field for field in fields if _text(field, "type") == "Lookup"):
+            if _text(lookup, "deleteConstraint") != "SetNull":
+                yield f"{path}: {_text(lookup, 'fullName')} would be deleted with its parent, or keep it from being deleted"
+            reached = (_text(lookup, "referenceTo"), _text(lookup, "relationshipName"))
+            if reached in parents:
+                yield f"{path}: {reached[0]} would reach {spec.name} and {parents[reached]} by one name, {reached[1]}"
+            parents[reached] = spec.name
+
+
+def _rights(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
+    """Rows are made and edited on our own objects, removed on the companion alone; readers read. Nobody gets more than the object asks for."""
+    grains = {spec.name: spec.grain for spec in wanted.objects}
+    own = {spec.name for spec in wanted.objects if spec.own}
+    for name in extras.SETS:
+        text = files.get(f"permissionsets/{name}.permissionset")
+        if text is None:
+            continue
+        writes, root = name == extras.INTEGRATION, _parsed(text)
+        held = {_text(row, "object"): row for row in root.iter(f"{NAMESPACE}objectPermissions")}
+        yield from (f"{name}: no access to {missing}" for missing in sorted(grains.keys() - held.keys()))
+        for object_, row in held.items():
+            allowed = {right for right in RIGHTS if _text(row, right) == "true"}
+            wants = {"allowRead"}
+            if writes and object_ in own:
+                wants |= {"allowCreate", "allowEdit", "viewAllRecords"} | ({"allowDelete"} if grains[object_] == "companion" else set())
+            elif writes and object_ in grains:
+                wants |= {"allowEdit"}
+            more = allowed - wants - ({"viewAllRecords"} if writes and grains.get(object_, object_) in ("opportunity", "Opportunity") else set())
+            yield from (f"{name}: {right} on {object_} is more than is needed" for right in sorted(more))
+            yield from (f"{name}: {right} on {object_} is missing" for right in sorted(wants - allowed))
+        for tag, known in (("userPermissions", {"ApiEnabled"}), ("customPermissions", {extras.BYPASS})):
+            given = {_text(row, "name") for row in root.iter(NAMESPACE + tag)}
+            yield from (f"{name}: {extra} is more than is needed" for extra in sorted(given - (known if writes else set())))
+
+
+def _columns(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
+    """Views and report types name fields that are there; those of the platform are spelt its own way and looked at by the org."""
+    known = {spec.name: set(spec.by_name) for spec in wanted.objects}
+    for path, text in files.items():
+        if path.startswith("objects/"):
+            about = path.removeprefix("objects/").removesuffix(".object")
+            for view in _parsed(text).iter(f"{NAMESPACE}listViews"):
+                named = [column.text or "" for column in view.findall(f"{NAMESPACE}columns")]
+                named += [_text(row, "field") for row in view.findall(f"{NAMESPACE}filters")]
+                for name in dict.fromkeys(named):
+                    if name.endswith("__c") and name not in known.get(about, ()):
+                        yield f"{path}: {_text(view, 'fullName')} shows {name}, which is not in the bundle"
+        if path.startswith("reportTypes/"):
+            for column in _parsed(text).iter(f"{NAMESPACE}columns"):
+                table, name = _text(column, "table"), _text(column, "field")
+                if name.endswith("__c") and name not in known.get(table, ()):
+                    yield f"{path}: {table}.{name} is not in the bundle"
+
+
+def _card(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
+    """The card needs no code of the org's own, stands on a page that there is, and finds its row by a name that the lookup bears."""
+    card, home = extras.card(wanted), f"lwc/{extras.CARD}/{extras.CARD}"
+    if card is None:
+        return
+    script, meta = files.get(f"{home}.js", ""), files.get(f"{home}.js-meta.xml")
+    for module in re.findall(r"""from\s+['"]([^'"]+)['"]""", script):
+        if module not in MODULES:
+            yield f"{home}.js: imports {module}; the card reads through the platform's own data service alone"
+    if meta is not None:
+        pages = {found.text or "" for found in _parsed(meta).iter(f"{NAMESPACE}object")}
+        if pages != {card.page}:
+            yield f"{home}.js-meta.xml: it may be placed on {', '.join(sorted(pages)) or 'no page'}, not on {card.page}"
+    for related in re.findall(r"relatedListId:\s*'([^']*)'", script):
+        names = {
+            f"{_text(field, 'relationshipName')}__r"
+            for field in _parsed(files[f"objects/{card.object}.object"]).iter(f"{NAMESPACE}fields")
+            if _text(field, "referenceTo") == card.page
+        }
+        if related not in names:
+            yield f"{home}.js: {card.page} has no related list {related}"
+    fields = {spec.name for spec in card.fields}
+    for name in re.findall(r"field:\s*'([^']*)'", script):
+        if name not in fields:
+            yield f"{home}.js: shows {name}, which is not in the bundle"
 
 
 def _sets(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:

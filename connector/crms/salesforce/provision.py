@@ -25,7 +25,17 @@ KINDS = {
     "picklist": "picklist", "boolean": "boolean", "reference": "lookup",
 }  # fmt: skip
 SET_IDS = f"SELECT Id, Name, Description FROM PermissionSet WHERE Name IN ('{extras.INTEGRATION}', '{extras.READER}')"
-
+PIECES: Mapping[str, tuple[str, ...]] = {
+    "ListView": ("SobjectType", "DeveloperName"), "CompactLayout": ("SobjectType", "DeveloperName"), "CustomPermission": ("DeveloperName",),
+    "Report": ("DeveloperName",), "LightningComponentBundle": ("DeveloperName",),
+}  # fmt: skip
+"""Kind of component, by which queries call it too → the columns that make its name."""
+TOOLED = frozenset({"CompactLayout", "LightningComponentBundle"})
+FOLDERS = "SELECT DeveloperName FROM Folder WHERE Type = 'Report' AND DeveloperName LIKE 'KPI%'"
+SOURCES = "SELECT FilePath, Source FROM LightningComponentResource WHERE LightningComponentBundle.DeveloperName ="
+RIGHTS_OF = (
+    "PermissionsCreate", "PermissionsRead", "PermissionsEdit", "PermissionsDelete", "PermissionsViewAllRecords", "PermissionsModifyAllRecords",
+)  # fmt: skip
 CUSTOM_FIELDS = "SELECT DeveloperName FROM CustomField WHERE EntityDefinition.QualifiedApiName = {}"
 GRANTED_FIELDS = "SELECT Field FROM FieldPermissions WHERE SobjectType = {} AND PermissionsRead = true"
 
@@ -94,7 +104,7 @@ class SalesforceProvisioner:
         layouts = told.get("layouts") or self._by_record_type(spec, told)
         if not layouts:
             return None, ()
-        query = f"SELECT MasterLabel FROM FlexiPage WHERE EntityDefinitionId = {soql.literal(spec.name)} AND Type = 'RecordPage'"
+        query = f"SELECT MasterLabel FROM FlexiPage WHERE EntityDefinition.QualifiedApiName = {soql.literal(spec.name)} AND Type = 'RecordPage'"
         pages = (self._may(lambda: self._tooling(query)) if self._admin else None) or []
         return frozenset(_on(layouts)), tuple(sorted(str(page["MasterLabel"]) for page in pages))
 
@@ -124,8 +134,6 @@ class SalesforceProvisioner:
         if sets is None:
             return [Piece("permission set", name, None, "an administrator's token is needed to see it") for name in extras.SETS]
         held = {row["Name"]: row for row in sets}
-        parts = bundle.components(wanted, self._version)
-        mark = next(found for part in parts if part.member == extras.INTEGRATION for text in part.metadata.values() if (found := _mark(text)))
         pieces = [self._set(wanted, name, held.get(name)) for name in extras.SETS]
         if extras.INTEGRATION in held:
             assigned = self._assigned(str(held[extras.INTEGRATION]["Id"]), user_id)
@@ -133,19 +141,45 @@ class SalesforceProvisioner:
             pieces.append(Piece("assignment", extras.INTEGRATION, "ok" if assigned else "create", said))
         else:
             pieces.append(Piece("assignment", extras.INTEGRATION, "create", "not assigned to the connection's user"))
-        deployed = {bundle.mark_of(row.get("Description")) for row in sets}
-        same = deployed == {mark}
-        pieces += [
-            Piece(
-                part.kind,
-                part.member,
-                "ok" if same else "change" if held else "create",
-                "" if same else "another version was deployed" if held else "",
-            )
-            for part in parts
-            if part.kind not in ("CustomField", "CustomObject", "PermissionSet")
+        marks = bundle.marks_of(held.get(extras.INTEGRATION, {}).get("Description"))
+        there = {kind: self._members(kind) for kind in bundle.MARKED}
+        return [
+            *pieces,
+            *(self._part(part, marks, there[part.kind]) for part in bundle.components(wanted, self._version) if part.kind in bundle.MARKED),
         ]
-        return pieces
+
+    def _part(self, part: bundle.Component, marks: frozenset[str], there: frozenset[str] | None) -> Piece:
+        """One component: whether it is there, and whether it is what would be deployed now. ``there``: None: the org does not tell."""
+        name = part.member.rpartition("/")[2] if part.kind == "Report" else part.member
+        missing = not marks if there is None else name not in there
+        if missing:
+            return Piece(part.kind, part.member, "create", "deleted since it was deployed" if bundle.mark(part) in marks else "")
+        if bundle.mark(part) not in marks:
+            return Piece(part.kind, part.member, "change", "another version was deployed")
+        edited = self._edited(part) if part.kind == "LightningComponentBundle" else None
+        return Piece(part.kind, part.member, "change", f"{edited} was edited in the org") if edited else Piece(part.kind, part.member, "ok")
+
+    def _members(self, kind: str) -> frozenset[str] | None:
+        """Names of the components of a kind that there are, as package.xml has them (of reports without the folder, which queries call by its
+        label); None where the org does not tell, as it never does of report types."""
+        if kind not in PIECES:
+            return None
+        columns = PIECES[kind]
+        query = f"SELECT {', '.join(columns)} FROM {kind} WHERE DeveloperName LIKE 'KPI%'"
+        read = partial(self._tooling, query) if kind in TOOLED else partial(schema.all_rows, self._client, query)
+        found = self._may(lambda: list(read()))
+        names = None if found is None else {".".join(str(row[column]) for column in columns) for row in found}
+        if kind == "Report" and names is not None:
+            folders = self._may(lambda: list(schema.all_rows(self._client, FOLDERS)))
+            names |= {str(row["DeveloperName"]) for row in folders or ()}
+        return None if names is None else frozenset(names)
+
+    def _edited(self, part: bundle.Component) -> str | None:
+        """The first file of the card that is not as it was deployed; its settings are rewritten by the platform and not compared."""
+        rows = self._may(lambda: self._tooling(f"{SOURCES} {soql.literal(part.member)}"))
+        held = {str(row["FilePath"]): str(row["Source"]) for row in rows or ()}
+        wants = {path: text for path, text in part.metadata.items() if path.endswith((".js", ".html"))}
+        return next((path for path, text in wants.items() if path in held and held[path].split() != text.split()), None)
 
     def _set(self, wanted: Wanted, name: str, row: Mapping[str, Any] | None) -> Piece:
         """A permission set against the field permissions it should hold, no more and no less."""
@@ -158,10 +192,22 @@ class SalesforceProvisioner:
         held = {str(f["Field"]): bool(f["PermissionsEdit"]) for f in found if f["PermissionsRead"]}
         wants = dict(next(s for s in extras.permission_sets(wanted) if s.name == name).fields)
         differs = sorted(field for field in held.keys() | wants.keys() if held.get(field) != wants.get(field))
+        differs += self._rights(wanted, name, str(row["Id"]))
         if not differs:
             return Piece("permission set", name, "ok")
         more = f" and {len(differs) - 3} more" if len(differs) > 3 else ""
         return Piece("permission set", name, "change", f"differs in {', '.join(differs[:3])}{more}")
+
+    def _rights(self, wanted: Wanted, name: str, set_id: str) -> list[str]:
+        """Objects on which the set allows something else than it should; none where its object permissions cannot be read."""
+        query = f"SELECT SobjectType, {', '.join(RIGHTS_OF)} FROM ObjectPermissions WHERE ParentId = {soql.literal(set_id)}"
+        found = self._may(lambda: list(schema.all_rows(self._client, query)))
+        if found is None:
+            return []
+        held = {str(row["SobjectType"]): tuple(bool(row[column]) for column in RIGHTS_OF) for row in found}
+        set_ = next(s for s in extras.permission_sets(wanted) if s.name == name)
+        wants = {access.name: (access.create, True, access.edit, access.delete, access.all, False) for access in set_.objects}
+        return sorted(object_ for object_ in held.keys() | wants.keys() if held.get(object_) != wants.get(object_))
 
     def _assigned(self, set_id: str, user_id: str) -> bool:
         query = f"SELECT Id FROM PermissionSetAssignment WHERE PermissionSetId = {soql.literal(set_id)} AND AssigneeId = {soql.literal(user_id)}"
@@ -193,10 +239,6 @@ class SalesforceProvisioner:
 
     def close(self) -> None:
         self._client.close()
-
-
-def _mark(text: str) -> str | None:
-    return bundle.mark_of(text.partition("<description>")[2].partition("</description>")[0])
 
 
 def _on(layouts: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -84,7 +84,7 @@ class Desk:
             await self._answer(struck, app, scope, again, send)
 
     def _applies(self, fault: Fault, request: Incoming, body: bytes) -> bool:
-        return KINDS[fault.kind].family != "records" or (fault.matches(request) and records.touches(fault, body))
+        return KINDS[fault.kind].family != "records" or (fault.matches(request) and records.touches(fault, body, request.path))
 
     def _incoming(self, scope: Scope, body: bytes) -> Incoming:
         path = scope["path"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,12 +32,15 @@ _HUBSPOT: Mapping[str, tuple[str, str]] = {
     "row-bad-option": ("INVALID_OPTION", "The value was not one of the allowed options"),
     "row-failed": ("INVALID_LONG", "The value was not a valid long."),
 }
+_UPSERT = re.compile(r".*/composite/sobjects/\w+/(\w+)/?")
+"""A collection of Salesforce whose records are known by a field of theirs."""
 _APART = ("row-deleted", "row-conflict")  # on HubSpot errors of a 207; any other fault of one record refuses the whole batch
 
 
-def touches(fault: Fault, body: bytes) -> bool:
-    """Whether the batch holds a record that the fault is about. Without ids it takes the first record it sees, and stays with it."""
-    ids = [str(record.get("id", record.get("Id", ""))) for record in _records(body)]
+def touches(fault: Fault, body: bytes, path: str) -> bool:
+    """Whether the batch holds a record that the fault is about: by its id, or by its key where the path names the field that holds it.
+    Without ids it takes the first record it sees, and stays with it."""
+    ids = [_id(record, path) for record in _records(body)]
     if "ids" not in fault.parameters and ids:
         fault.parameters["ids"] = ids[0]
     return not set(ids).isdisjoint(_victims(fault))
@@ -55,6 +59,12 @@ def _records(body: bytes) -> list[dict[str, Any]]:
     return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
+def _id(record: Mapping[str, Any], path: str) -> str:
+    by_key = _UPSERT.fullmatch(path)
+    wanted = by_key[1].lower() if by_key is not None else "id"
+    return next((str(value) for name, value in record.items() if name.lower() == wanted), "")
+
+
 async def strike(fault: Fault, app: ASGIApp, scope: Scope, body: bytes, send: Send, correlation: str) -> None:
     """Fail the records that the fault is about, let the CRM write the others, and put both into one answer."""
     if fault.crm == SALESFORCE:
@@ -66,17 +76,18 @@ async def strike(fault: Fault, app: ASGIApp, scope: Scope, body: bytes, send: Se
 
 
 async def _collection(fault: Fault, app: ASGIApp, scope: Scope, body: bytes, send: Send) -> None:
-    request, victims = orjson.loads(body), _victims(fault)
+    request, victims, path = orjson.loads(body), _victims(fault), str(scope["path"])
     records = request["records"]
-    answer = await _behind(app, scope, request | {"records": [r for r in records if str(r.get("id", r.get("Id"))) not in victims]})
+    answer = await _behind(app, scope, request | {"records": [r for r in records if _id(r, path) not in victims]})
     rest = iter(orjson.loads(answer.text()))
     code, message = _SALESFORCE[fault.kind]
     code, message = fault.parameters.get("code", code), fault.parameters.get("message", message)
     results = []
     for record in records:
-        id_ = str(record.get("id", record.get("Id")))
+        id_ = _id(record, path)
         error = {"statusCode": code, "message": message.format(id=id_), "fields": []}
-        results.append({"success": False, "errors": [error]} if id_ in victims else next(rest))
+        failed = {"success": False, "errors": [error]} | ({"created": False} if _UPSERT.fullmatch(path) else {})
+        results.append(failed if id_ in victims else next(rest))
     await whole(answer, orjson.dumps(results), send)
 
 

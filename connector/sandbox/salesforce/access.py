@@ -7,7 +7,7 @@ from typing import Any
 
 from connector.sandbox.salesforce.ids import full_id, new_id
 from connector.sandbox.salesforce.org import Org, RowError
-from connector.sandbox.salesforce.permission_objects import ACCESS, EDIT, READ
+from connector.sandbox.salesforce.permission_objects import ACCESS, DELETE, EDIT, READ
 from connector.sandbox.salesforce.schema import ObjectDef, Row
 from connector.sandbox.salesforce.soql import Compare, SoqlError
 
@@ -35,10 +35,11 @@ def _row(org: Org, user: str, record: str) -> Row:
     rights = org.grants(user).rights(definition.name) if definition is not None and definition.guarded else {READ, EDIT}
     seen = found is not None and not found.get("IsDeleted") and READ in rights
     edits = seen and EDIT in rights and not (record in org.uneditable and user == org.api_user)
-    level = "Edit" if edits else "Read" if seen else "None"
+    deletes = edits and definition is not None and definition.guarded and DELETE in rights
+    level = "Delete" if deletes else "Edit" if edits else "Read" if seen else "None"
     key = org.keys.setdefault(("access", user + record), new_id("0rA", len(table.rows) + 1))
     row: Row = {
-        "Id": key, "UserId": user, "RecordId": record, "HasReadAccess": seen, "HasEditAccess": edits, "HasDeleteAccess": False,
+        "Id": key, "UserId": user, "RecordId": record, "HasReadAccess": seen, "HasEditAccess": edits, "HasDeleteAccess": deletes,
         "MaxAccessLevel": level,
     }  # fmt: skip
     table.rows[key] = row

@@ -141,7 +141,7 @@ async def sobjects(call: Call) -> Reply:
 
 async def describe_object(call: Call) -> Reply:
     definition = definition_of(call)
-    return _unless_known(call, describe(call.org, definition, call.version), call.org.schema_changed[definition.name], definition.name)
+    return _unless_known(call, describe(call.org, definition, call.version, call.user), call.org.schema_changed[definition.name], definition.name)
 
 
 def _unless_known(call: Call, body: Any, changed: datetime, name: str) -> Reply:

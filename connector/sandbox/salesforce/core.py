@@ -60,6 +60,7 @@ class Core:
     that a JWT must be signed for, none: signatures are not looked at; ``tracked``: fields of Opportunity with field
     history; ``locked``: ids of records that another process holds; ``uneditable``: ids that the
     connection's user may only read; ``page_size``: the most rows a query page has; ``calls_used``: what the limit header counts;
+    ``most_fields``: custom fields that an object may have, as in an Enterprise org;
     ``run_as``: consumer key → the user that its client credentials run as, any other key: the connection's user;
     ``layouts``: record type → the fields on its page, any other: all that are not of the scorecard;
     ``metadata``: (type, full name) of a deployed component that is no record → its id; ``report_columns``: custom report type → columns;
@@ -98,6 +99,7 @@ class Core:
         self.page_size = 2000
         self.calls_used = 0
         self.calls_max = 100_000
+        self.most_fields = 500
         self.token_now: Callable[[], datetime] | None = None
         self.certificates: dict[str, bytes] = {}
         self.uneditable: set[str] = set()
@@ -112,6 +114,7 @@ class Core:
         self.pending: list[tuple[datetime, Callable[[], None]]] = []
         self._locators_made = 0
         self._bin: dict[str, list[tuple[str, str]]] = {}
+        self._cleared: dict[str, list[tuple[str, str, str, str]]] = {}  # deleted record → lookups that pointed to it
         self._in_flow = False
         self._gone: dict[tuple[str, str], FieldDef] = {}
         people = seed(self)
@@ -239,12 +242,19 @@ class Core:
         gone = [(kind, key) for kind, key in gone if not self.tables[kind].rows[key].get("IsDeleted")]
         self._mark(gone, True, at, by)
         self._bin[record_id] = gone
+        self._cleared[record_id] = self._clear(gone, at)
         if name == "OpportunityLineItem":
             roll_up(self, row["OpportunityId"], at, by)
 
     def undelete(self, name: str, record_id: str, *, by: str | None = None) -> None:
-        """Out of the recycle bin again, with what went along. Raises KeyError if it is not there."""
-        self._mark(self._bin.pop(record_id), False, self._at(None), by or self.admin)
+        """Out of the recycle bin again, with what went along; lookups that were emptied point to it again, unless they have another parent now.
+        Raises KeyError if it is not there."""
+        at = self._at(None)
+        self._mark(self._bin.pop(record_id), False, at, by or self.admin)
+        for kind, key, field, parent in self._cleared.pop(record_id, ()):
+            row = self.tables[kind].rows.get(key)
+            if row is not None and field not in row:
+                self._point(kind, row, field, parent, at)
 
     def merge(self, name: str, loser: str, winner: str, *, by: str | None = None) -> None:
         """Fold one account or contact into another: children move over, the loser goes to the bin and names its master."""
@@ -263,6 +273,7 @@ class Core:
         for kind, key in self._bin.pop(record_id):
             self.tables[kind].remove(key)
             self.deleted_at.pop(key, None)
+        self._cleared.pop(record_id, None)
 
     def next_locator(self) -> int:
         """A new number for a query cursor."""
@@ -303,6 +314,22 @@ class Core:
                 self.deleted_at[key] = at
             else:
                 self.deleted_at.pop(key, None)
+
+    def _clear(self, gone: list[tuple[str, str]], at: str) -> list[tuple[str, str, str, str]]:
+        """Empty the lookups to records that were deleted: (object, id, field, what it held) of each. The platform does it, so no rule and no flow
+        runs and nobody has modified the child; its system stamp moves (unverified)."""
+        cleared = []
+        for name, parent in gone:
+            for child, key in self._children(name, parent):
+                row = self.tables[child.object].rows[key]
+                if child.clears and not row.get("IsDeleted"):
+                    self._point(child.object, row, child.field, None, at)
+                    cleared.append((child.object, key, child.field, parent))
+        return cleared
+
+    def _point(self, name: str, row: Row, field: str, parent: str | None, at: str) -> None:
+        self.tables[name].set(row, {field: parent})
+        row["SystemModstamp"] = at
 
     def _children(self, name: str, record_id: str) -> list[tuple[Child, str]]:
         return [

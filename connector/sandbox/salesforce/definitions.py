@@ -10,6 +10,7 @@ from connector.sandbox.salesforce.schema import FieldDef, ObjectDef, Row
 from connector.sandbox.salesforce.soql import Compare, SoqlError
 
 SEES_ALL = frozenset({"ViewSetup", "CustomizeApplication"})
+MOST_LOOKUPS = 40
 NAMES = {
     "string": "Text", "textarea": "Text Area", "double": "Number", "int": "Number", "percent": "Percent", "currency": "Currency", "date": "Date",
     "datetime": "Date/Time", "boolean": "Checkbox", "picklist": "Picklist", "multipicklist": "Picklist (Multi-Select)", "reference": "Lookup",
@@ -37,7 +38,7 @@ def field_rows(org: Org, user: str, comparisons: Iterable[Compare]) -> list[Row]
     if not asked & {"entitydefinitionid", "entitydefinition.qualifiedapiname", "durableid"}:
         message = "EXTERNAL_OBJECT_EXCEPTION: Where clauses should contain only filters on EntityDefinition, EntityDefinitionId or DurableId"
         raise SoqlError("EXTERNAL_OBJECT_EXCEPTION", message)
-    entities = {row["QualifiedApiName"]: key for key, row in org.tables["EntityDefinition"].rows.items()}
+    entities = _entities(org)
     table = org.tables["FieldDefinition"]
     table.rows.clear()
     for name, entity in entities.items():
@@ -53,12 +54,36 @@ def field_rows(org: Org, user: str, comparisons: Iterable[Compare]) -> list[Row]
     return list(table.rows.values())
 
 
+def _entities(org: Org) -> dict[str, str]:
+    return {row["QualifiedApiName"]: key for key, row in org.tables["EntityDefinition"].rows.items()}
+
+
+def limit_rows(org: Org) -> list[Row]:
+    """EntityLimit: how many custom fields and relationships of each object there may be, and how many more."""
+    table = org.tables["EntityLimit"]
+    table.rows.clear()
+    for name, entity in _entities(org).items():
+        custom = [field for field in org.schema[name].fields.values() if field.custom]
+        lookups = sum(1 for field in custom if field.type == "reference")
+        for kind, label, most, used in (
+            ("CustomFields", "Custom Fields", org.most_fields, len(custom)),
+            ("CustomRelationship", "Custom Relationships", MOST_LOOKUPS, lookups),
+        ):
+            key = new_id("7sl", len(table.rows) + 1)
+            table.rows[key] = {
+                "Id": key, "DurableId": f"{name}.{kind}", "EntityDefinitionId": entity, "Label": label, "Type": kind, "Max": most,
+                "Remaining": max(0, most - used),
+            }  # fmt: skip
+    return list(table.rows.values())
+
+
 def _shown(org: Org, name: str, user: str) -> ObjectDef | None:
     return org.schema[name] if not user or org.grants(user).permissions & SEES_ALL else org.seen(name, user)
 
 
 def custom_field_rows(org: Org) -> list[Row]:
     """CustomField of the Tooling API: the custom fields of every object."""
+    entities = _entities(org)
     table = org.tables["CustomField"]
     table.rows.clear()
     for name, definition in org.schema.items():
@@ -67,6 +92,6 @@ def custom_field_rows(org: Org) -> list[Row]:
                 key = org.field_id(name, field.name)
                 table.rows[key] = {
                     "Id": key, "DeveloperName": field.name.removesuffix("__c"), "TableEnumOrId": name, "FullName": f"{name}.{field.name}",
-                    "Description": field.description or None, "InlineHelpText": field.help_text or None,
+                    "EntityDefinitionId": entities[name], "Description": field.description or None, "InlineHelpText": field.help_text or None,
                 }  # fmt: skip
     return list(table.rows.values())

@@ -38,15 +38,15 @@ def _urls(base: str, shown: bool) -> dict[str, str]:
     return found
 
 
-def describe(org: Org, definition: ObjectDef, version: str) -> dict[str, Any]:
-    """The whole describe of an object."""
+def describe(org: Org, definition: ObjectDef, version: str, user: str) -> dict[str, Any]:
+    """The whole describe of an object as a user sees it, with those of its children that they see too."""
     base = f"/services/data/v{version}/sobjects/{definition.name}"
     return summary(definition, version) | {
         "actionOverrides": [], "childRelationships": [
             {
                 "cascadeDelete": child.cascade, "childSObject": child.object, "deprecatedAndHidden": False, "field": child.field,
                 "junctionIdListNames": [], "junctionReferenceTo": [], "relationshipName": child.relationship, "restrictedDelete": False,
-            } for child in definition.children
+            } for child in definition.children if (seen := org.seen(child.object, user)) is not None and child.field in seen.fields
         ],
         "compactLayoutable": definition.updateable, "defaultImplementation": None, "extendedBy": None, "extendsInterfaces": None,
         "fields": [field(found) for found in definition.fields.values()],

@@ -13,12 +13,14 @@ from connector.sandbox.salesforce.ids import full_id, new_id
 from connector.sandbox.salesforce.jobs import Job
 from connector.sandbox.salesforce.org import Org, RowError
 from connector.sandbox.salesforce.rows import stamp
-from connector.sandbox.salesforce.schema import ObjectDef, Row
+from connector.sandbox.salesforce.schema import FieldDef, ObjectDef, Row
 from connector.sandbox.salesforce.writes import ISO_DAY, values_of
 
 OPERATIONS = frozenset({"insert", "update", "upsert", "delete"})
 CLEARS = "#N/A"
 LARGEST = 100_000_000
+BATCH = 200
+"""Rows that the org takes up together."""
 NUMBERS = frozenset({"int", "double", "currency", "percent"})
 
 
@@ -157,24 +159,45 @@ def _work(org: Org, job: Job) -> None:
     if definition is None or unknown is not None:  # a column that the user does not see is not there either
         job.state, job.error = jobs.FAILED, f"InvalidBatch : Field name not found : {unknown}"
         return
-    for cells in rows:
+    key = inserts.lookup_field(org, definition.name, job.external_id or "Id", job.by)
+    for place, cells in enumerate(rows):
+        if place % BATCH == 0:
+            shared = _shared(job, key, head, rows[place : place + BATCH])
         job.processed += 1
-        done = _row(org, job, definition, dict(zip(head, cells, strict=False)), head)
+        done = _row(org, job, definition, dict(zip(head, cells, strict=False)), head, key, shared)
         if isinstance(done, RowError):
             job.bad.append(_quoted(job, ["", f"{done.code}:{done.message}:{' '.join(done.fields)} --", *cells]))
         else:
             job.good.append(_quoted(job, [done[0], "true" if done[1] else "false", *cells]))
 
 
-def _row(org: Org, job: Job, definition: ObjectDef, cells: dict[str, str], head: list[str]) -> tuple[str, bool] | RowError:
+def _shared(job: Job, key: FieldDef, head: list[str], rows: list[list[str]]) -> frozenset[str]:
+    """External ids that more than one row of a batch has: none of these rows is taken."""
+    at = next((place for place, name in enumerate(head) if name.lower() == key.name.lower()), None)
+    if job.operation != "upsert" or at is None:
+        return frozenset()
+    return inserts.repeated(cells[at] for cells in rows if at < len(cells))
+
+
+def _row(
+    org: Org, job: Job, definition: ObjectDef, cells: dict[str, str], head: list[str], key: FieldDef, shared: frozenset[str]
+) -> tuple[str, bool] | RowError:
     """One row: the id and whether it was made, or why not. An empty cell leaves a field alone, ``#N/A`` empties it."""
-    key = inserts.lookup_field(org, definition.name, job.external_id or "Id", job.by)
     named = next((value for name, value in cells.items() if name.lower() == key.name.lower()), "")
+    if job.operation == "upsert" and named in ("", CLEARS) and key.name != "Id":
+        return RowError("MISSING_ARGUMENT", f"{key.name} not specified")
+    if named.casefold() in shared:
+        return inserts.shared_key(key, named)
     found = inserts.matches(org, definition.name, key, named) if named else []
+    if len(found) > 1:
+        return RowError("DUPLICATE_EXTERNAL_ID", f"{key.label}: more than one record found for external id field", (key.name,))
     if job.operation in ("update", "delete") and not found:
         return RowError("INVALID_CROSS_REFERENCE_KEY" if named else "MISSING_ARGUMENT", "invalid cross reference id" if named else "Id not specified")
     row = found[0] if found and job.operation != "insert" else {}
     if job.operation == "delete":
+        refused = inserts.undeletable(org, definition, row, job.by)
+        if refused is not None:
+            return refused
         org.delete(definition.name, row["Id"], by=job.by)
         return str(row["Id"]), False
     given: dict[str, Any] = {}

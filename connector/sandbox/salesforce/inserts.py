@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from connector.sandbox.salesforce.access import refused
@@ -10,34 +11,50 @@ from connector.sandbox.salesforce.frames import ApiError, not_found
 from connector.sandbox.salesforce.ids import full_id
 from connector.sandbox.salesforce.org import Org, RowError
 from connector.sandbox.salesforce.schema import FieldDef, ObjectDef, Row
-from connector.sandbox.salesforce.writes import ATTRIBUTES_FIRST, MOST_RECORDS, failure, request_of, type_of, values_of
+from connector.sandbox.salesforce.writes import ATTRIBUTES_FIRST, MOST_RECORDS, ROLLED_BACK, Save, failure, request_of, settled, type_of, values_of
 
-ROLLED_BACK = RowError(
-    "ALL_OR_NONE_OPERATION_ROLLED_BACK", "Record rolled back because not all records were valid and the request was using AllOrNone header"
-)
 DELETED = RowError("ENTITY_IS_DELETED", "entity is deleted")
+NO_RIGHT = RowError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
 Work = Callable[[], dict[str, Any]]
 
 
 def create_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
     """POST composite/sobjects: one result a record, in order. Raises ApiError for a malformed request."""
     records, all_or_none = request_of(body)
-    return _settled([_creation(org, record, user) for record in records], all_or_none)
+    return settled(org, [_creation(org, record, user) for record in records], all_or_none, user)
 
 
 def upsert_collection(org: Org, name: str, field: str, body: Any, user: str) -> list[dict[str, Any]]:
-    """PATCH composite/sobjects/{type}/{field}: results tell ``created``. Raises ApiError."""
+    """PATCH composite/sobjects/{type}/{field}: results tell ``created``. Records of one call that share a key are refused, all of them.
+    Raises ApiError."""
     key = lookup_field(org, name, field, user)
     records, all_or_none = request_of(body)
-    checked = [_upsertion(org, name, key, record, user) for record in records]
-    return [{"created": False, **result} for result in _settled(checked, all_or_none)]
+    shared = repeated(_given(record, key.name) for record in records)
+    checked = [_upsertion(org, name, key, record, user, shared) for record in records]
+    return [{"created": False, **result} for result in settled(org, checked, all_or_none, user)]
+
+
+def repeated(values: Iterable[Any]) -> frozenset[str]:
+    """Keys that occur more than once among those of a call, case aside."""
+    counted = Counter(str(value).casefold() for value in values if value not in (None, ""))
+    return frozenset(value for value, count in counted.items() if count > 1)
+
+
+def shared_key(key: FieldDef, value: Any) -> RowError:
+    """The refusal of a record whose key another record of the same call has too."""
+    return RowError("DUPLICATE_VALUE", f"Duplicate external id specified: {value}", (key.name,))
 
 
 def delete_collection(org: Org, ids: Sequence[str], all_or_none: bool, user: str) -> list[dict[str, Any]]:
     """DELETE composite/sobjects?ids=…: one result an id. Raises ApiError for too many."""
     if len(ids) > MOST_RECORDS:
         raise ApiError(400, "EXCEEDED_ID_LIMIT", f"record limit reached. cannot submit more than {MOST_RECORDS} records in this call")
-    return _settled([_deletion(org, written, user) for written in ids], all_or_none)
+    checked = [_deletion(org, written, user) for written in ids]
+    failed = any(isinstance(found, RowError) for found in checked)
+    return [
+        failure(found) if isinstance(found, RowError) else failure(ROLLED_BACK) if all_or_none and failed else found()
+        for found in checked
+    ]  # fmt: skip
 
 
 def create_one(org: Org, name: str, body: Any, user: str) -> str:
@@ -58,13 +75,16 @@ def upsert_one(org: Org, name: str, field: str, value: str, body: Any, user: str
     if not found and (update_only or key.name == "Id"):
         raise not_found()
     row = found[0] if found else {}
-    values = values_of(org, definition, row, _fields(body), user)
+    given = _fields(body)
+    if _given(given, key.name) is not None:
+        raise ApiError(400, "INVALID_FIELD", f"The {key.name} field should not be specified in the sobject data.")
+    values = values_of(org, definition, row, given if found else {**given, key.name: value}, user)
     if isinstance(values, RowError):
         raise refusal(values)
     if found:
         org.update(name, row["Id"], values, by=user)
         return str(row["Id"]), False
-    return org.insert(name, {**values, key.name: value}, by=user), True
+    return org.insert(name, values, by=user), True
 
 
 def delete_one(org: Org, name: str, written: str, user: str) -> None:
@@ -73,7 +93,7 @@ def delete_one(org: Org, name: str, written: str, user: str) -> None:
     row = None if full is None else org.tables[name].rows.get(full)
     if full is None or row is None:
         raise not_found()
-    refused = _undeletable(org, definition, row, user)
+    refused = undeletable(org, definition, row, user)
     if refused is not None:
         raise ApiError(404 if refused is DELETED else 400, refused.code, refused.message, refused.fields)
     org.delete(name, full, by=user)
@@ -92,8 +112,11 @@ def matches(org: Org, name: str, key: FieldDef, value: Any) -> list[Row]:
     if key.name == "Id":
         row = org.tables[name].rows.get(full_id(str(value)) or "")
         return [] if row is None or row.get("IsDeleted") else [row]
+    table = org.tables[name]
+    if key.name in table.indexed:
+        return [table.rows[found] for found in table.ids_with(key.name, (value,)) if not table.rows[found].get("IsDeleted")]
     wanted = str(value).casefold()
-    return [row for row in org.tables[name].rows.values() if not row.get("IsDeleted") and str(row.get(key.name, "")).casefold() == wanted]
+    return [row for row in table.rows.values() if not row.get("IsDeleted") and str(row.get(key.name, "")).casefold() == wanted]
 
 
 def refusal(error: RowError) -> ApiError:
@@ -117,15 +140,9 @@ def _fields(body: Any) -> Mapping[str, Any]:
     return {key: value for key, value in body.items() if key != "attributes"}
 
 
-def _settled(checked: Sequence[Work | RowError], all_or_none: bool) -> list[dict[str, Any]]:
-    failed = any(isinstance(found, RowError) for found in checked)
-    results = []
-    for found in checked:
-        if isinstance(found, RowError):
-            results.append(failure(found))
-        else:
-            results.append(failure(ROLLED_BACK) if all_or_none and failed else found())
-    return results
+def _given(record: Any, name: str) -> Any:
+    """What a record says of a field, whose name's case does not matter."""
+    return next((value for key, value in record.items() if key.lower() == name.lower()), None) if isinstance(record, dict) else None
 
 
 def _named(org: Org, record: Any, user: str) -> ObjectDef | RowError:
@@ -135,7 +152,7 @@ def _named(org: Org, record: Any, user: str) -> ObjectDef | RowError:
     return org.seen(name, user) or RowError("INVALID_TYPE", f"sObject type '{name}' is not supported.")
 
 
-def _creation(org: Org, record: Any, user: str) -> Work | RowError:
+def _creation(org: Org, record: Any, user: str) -> Save | RowError:
     definition = _named(org, record, user)
     if isinstance(definition, RowError):
         return definition
@@ -143,19 +160,21 @@ def _creation(org: Org, record: Any, user: str) -> Work | RowError:
     if any(key.lower() == "id" for key in given):
         return RowError("INVALID_FIELD_FOR_INSERT_UPDATE", "cannot specify Id in an insert call", ("Id",))
     values = values_of(org, definition, {}, given, user)
-    if isinstance(values, RowError):
-        return values
-    return lambda: {"id": org.insert(definition.name, values, by=user), "success": True, "errors": []}
+    return values if isinstance(values, RowError) else Save(definition, {}, values)
 
 
-def _upsertion(org: Org, name: str, key: FieldDef, record: Any, user: str) -> Work | RowError:
+def _upsertion(org: Org, name: str, key: FieldDef, record: Any, user: str, shared: frozenset[str]) -> Save | RowError:
     definition = _named(org, record, user)
     if isinstance(definition, RowError):
         return definition
     if definition.name != name:
         return RowError("INVALID_TYPE", f"record of type {definition.name} in an upsert of {name}")
     given = {k: v for k, v in record.items() if k != "attributes" and k.lower() != key.name.lower()}
-    value = next((v for k, v in record.items() if k.lower() == key.name.lower()), None)
+    value = _given(record, key.name)
+    if key.name != "Id" and _given(record, "Id") is not None:
+        return RowError("INVALID_FIELD", f"cannot specify both an external ID reference {key.name} and a salesforce id, {name}")
+    if str(value).casefold() in shared:
+        return shared_key(key, value)
     found = [] if value is None else matches(org, name, key, value)
     if value is None and key.name != "Id":
         return RowError("MISSING_ARGUMENT", f"{key.name} not specified", ())
@@ -167,16 +186,7 @@ def _upsertion(org: Org, name: str, key: FieldDef, record: Any, user: str) -> Wo
     if not row and value is not None:
         given[key.name] = value
     values = values_of(org, definition, row, given, user)
-    if isinstance(values, RowError):
-        return values
-
-    def save() -> dict[str, Any]:
-        if row:
-            org.update(name, row["Id"], values, by=user)
-            return {"id": row["Id"], "success": True, "errors": [], "created": False}
-        return {"id": org.insert(name, values, by=user), "success": True, "errors": [], "created": True}
-
-    return save
+    return values if isinstance(values, RowError) else Save(definition, row, values, upserts=True)
 
 
 def _deletion(org: Org, written: str, user: str) -> Work | RowError:
@@ -186,7 +196,8 @@ def _deletion(org: Org, written: str, user: str) -> Work | RowError:
     row, name = org.find(full), org.prefixes.get(full[:3], "")
     if row is None:
         return RowError("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-    refused = _undeletable(org, org.schema[name], row, user)
+    definition = org.seen(name, user)
+    refused = NO_RIGHT if definition is None else undeletable(org, definition, row, user)
     if refused is not None:
         return refused
 
@@ -199,16 +210,17 @@ def _deletion(org: Org, written: str, user: str) -> Work | RowError:
     return delete
 
 
-def _undeletable(org: Org, definition: ObjectDef, row: Row, user: str) -> RowError | None:
+def undeletable(org: Org, definition: ObjectDef, row: Row, user: str) -> RowError | None:
+    """Why a user may not delete a record now. ``definition``: the object as that user sees it."""
     if row.get("IsDeleted"):
         return DELETED
     if not definition.deletable:
-        return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "entity type cannot be deleted")
+        return NO_RIGHT if definition.guarded else RowError("INSUFFICIENT_ACCESS_OR_READONLY", "entity type cannot be deleted")
     refusal = refused(org, definition, row, {}, user)
     if refusal is not None:
         return refusal
     if row["Id"] in org.uneditable and user == org.api_user:
-        return RowError("INSUFFICIENT_ACCESS_OR_READONLY", "insufficient access rights on object id")
+        return NO_RIGHT
     if row["Id"] in org.locked:
         return RowError("UNABLE_TO_LOCK_ROW", f"unable to obtain exclusive access to this record or 1 records: {row['Id'][:15]}")
     return None

@@ -233,13 +233,42 @@ FIELD_DEFINITION = _setting(
 CUSTOM_FIELD = _setting(
     "CustomField", "00N",
     text("DeveloperName", 40, "Developer Name", name_field=True), text("TableEnumOrId", 80, "Table Enum or ID"), text("FullName", 255, "Full Name"),
+    lookup("EntityDefinitionId", "EntityDefinition"),
     text("Description", 1000), text("InlineHelpText", 510, "Inline Help Text"), text("NamespacePrefix", 15, "Namespace Prefix"),
 )  # fmt: skip
+ENTITY_LIMIT = _setting(
+    "EntityLimit", "7sl",
+    text("DurableId", 255, "Durable ID"), lookup("EntityDefinitionId", "EntityDefinition"), text("Label", 80), text("Type", 80),
+    integer("Max"), integer("Remaining"),
+)  # fmt: skip
+FLEXIPAGE = _setting(
+    "FlexiPage", "0M0",
+    text("DeveloperName", 80, "API Name"), text("MasterLabel", 80, "Label", name_field=True), lookup("EntityDefinitionId", "EntityDefinition"),
+    pick("Type", "AppPage", "HomePage", "RecordPage", label="Type", restricted=True), text("NamespacePrefix", 15, "Namespace Prefix"), *audit(),
+    label="Lightning Page",
+)  # fmt: skip
+COMPACT_LAYOUT = _setting(
+    "CompactLayout", "0AH",
+    text("DeveloperName", 80, "API Name"), text("MasterLabel", 80, "Label", name_field=True), text("SobjectType", 40, "SObject Type"),
+    text("NamespacePrefix", 15, "Namespace Prefix"), *audit(), label="Compact Layout",
+)  # fmt: skip
+LIGHTNING_BUNDLE = _setting(
+    "LightningComponentBundle", "0Rb",
+    text("DeveloperName", 80, "API Name", name_field=True), text("MasterLabel", 80, "Label"), text("NamespacePrefix", 15, "Namespace Prefix"),
+    *audit(), label="Lightning Component Bundle",
+)  # fmt: skip
+LIGHTNING_RESOURCE = _setting(
+    "LightningComponentResource", "0Rd",
+    lookup("LightningComponentBundleId", "LightningComponentBundle"), text("FilePath", 255, "File Path"), text("Format", 40),
+    FieldDef("Source", "textarea", "Source", 131_072, filterable=False, sortable=False), *audit(), label="Lightning Component Resource",
+)  # fmt: skip
 
-TOOLING_ONLY = frozenset({"ValidationRule", "CustomField"})
+SET_UP = frozenset({"EntityLimit", "FlexiPage", "CompactLayout", "LightningComponentBundle", "LightningComponentResource"})
+"""Objects of the Tooling API that are there only for whoever may look into the set-up (unverified which of them an org hides)."""
+TOOLING_ONLY = frozenset({"ValidationRule", "CustomField"}) | SET_UP
 TOOLING = TOOLING_ONLY | {"FlowDefinitionView", "EntityDefinition", "FieldDefinition", "PermissionSet", "PermissionSetAssignment", "Profile"}
 
 OBJECTS: tuple[ObjectDef, ...] = (
     LEAD, CASE, EMAIL, PRODUCT, LINE_ITEM, TASK_RELATION, EVENT_RELATION, PERIOD, FISCAL_YEAR, ENTITY, VALIDATION_RULE, FLOW,
-    LIST_VIEW, FOLDER, REPORT, FIELD_DEFINITION, CUSTOM_FIELD,
+    LIST_VIEW, FOLDER, REPORT, FIELD_DEFINITION, CUSTOM_FIELD, ENTITY_LIMIT, FLEXIPAGE, COMPACT_LAYOUT, LIGHTNING_BUNDLE, LIGHTNING_RESOURCE,
 )  # fmt: skip

@@ -1,8 +1,9 @@
-"""Pages for people: a deal as one of the org's users sees it, and who can log in. Plain HTML, nothing from outside."""
+"""Pages for people: a deal, an account, a contact, a colleague as one of the org's users sees them, and who can log in. Plain HTML, nothing from
+outside."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -19,8 +20,9 @@ from connector.sandbox.salesforce.paths import reader
 from connector.sandbox.salesforce.schema import MASTER_RECORD_TYPE, FieldDef, Moment, ObjectDef, Row
 
 MOST_DEALS = 200
-_DEAL = """{% extends "frame" %}{% block body %}
-<p class="note"><a href="/sandbox/salesforce/deals?as={{ who.id }}">Deals</a> · seen as <b>{{ who.name }}</b> ({{ who.profile }}), {{ now }}
+_RECORD = """{% extends "frame" %}{% block body %}
+<p class="note"><a href="/sandbox/salesforce/deals?as={{ who.id }}">Deals</a>{% for label, path in around %} · <a href="{{ path }}">{{ label }}</a>
+{% endfor %} · seen as <b>{{ who.name }}</b> ({{ who.profile }}), {{ now }}
 {% for other in others %} · <a href="?as={{ other.login }}">as {{ other.login }}</a>{% endfor %}</p>
 <h1>{{ title }}</h1>
 {% for heading, note, fields in sections %}<section><h2>{{ heading }}</h2>
@@ -41,16 +43,22 @@ _LOGINS = """{% extends "frame" %}{% block body %}<h1>{{ title }}</h1>
 <tr><td><a href="/sandbox/salesforce/deals?as={{ who.id }}">{{ who.name }}</a><td>{{ who.login }}<td>{{ who.profile }}<td>{{ who.sets }}
 <td><code>sandbox-as-{{ who.login }}</code></tr>
 {% endfor %}</table>{% endblock %}"""
-_PAGES = Environment(loader=DictLoader({"frame": FRAME, "deal": _DEAL, "deals": _DEALS, "logins": _LOGINS}), autoescape=True)
+_PAGES = Environment(loader=DictLoader({"frame": FRAME, "record": _RECORD, "deals": _DEALS, "logins": _LOGINS}), autoescape=True)
 _NOT_PLACED = "Not on the page layout yet: an administrator places the section."
 _SCORECARD = "KPI Scorecard"
+_BESIDE = "On a row of its own beside the record: the card or the related list shows it, where an administrator has placed one."
+PATHS = {"Opportunity": "deals", "Account": "accounts", "Contact": "contacts", "User": "reps"}
+"""Objects with pages → where these are, below /sandbox/salesforce."""
 
 
 def routes(org: Org) -> list[Route]:
     """The pages of an org."""
 
-    async def deal(request: Request) -> Response:
-        return _deal(org, request)
+    def record(name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def page(request: Request) -> Response:
+            return _record(org, request, name)
+
+        return page
 
     async def deals(request: Request) -> Response:
         return _deals(org, request)
@@ -60,7 +68,7 @@ def routes(org: Org) -> list[Route]:
         return _page("logins", title="Who can log in", people=people)
 
     return [
-        Route("/sandbox/salesforce/deals/{id}", deal, methods=["GET"]),
+        *(Route(f"/sandbox/salesforce/{path}/{{id}}", record(name), methods=["GET"]) for name, path in PATHS.items()),
         Route("/sandbox/salesforce/deals", deals, methods=["GET"]),
         Route("/sandbox/salesforce/logins", logins, methods=["GET"]),
     ]
@@ -95,26 +103,58 @@ def _deals(org: Org, request: Request) -> Response:
     return _page("deals", title="Open deals", who=_who(org, user), deals=rows[:MOST_DEALS])
 
 
-def _deal(org: Org, request: Request) -> Response:
+def _record(org: Org, request: Request, name: str) -> Response:
+    """One record with all that the user may see of it. ``as=rep``: its owner, of a colleague's page that colleague."""
     org.settle()
     key = full_id(str(request.path_params["id"])) or ""
-    row = org.tables["Opportunity"].rows.get(key)
+    row = org.tables[name].rows.get(key)
     if row is None or row.get("IsDeleted"):
-        return _refused("No such deal")
+        return _refused("No such deal" if name == "Opportunity" else "No such record")
     asked = request.query_params.get("as", "rep")
-    user = row["OwnerId"] if asked == "rep" else org.login(asked)
-    definition = org.seen("Opportunity", user) if user is not None else None
+    user = row.get("OwnerId", key) if asked == "rep" else org.login(asked)
+    definition = org.seen(name, user) if user is not None else None
     if user is None or definition is None:
         return _refused("No such user")
     moment = org.moment(user)
     others = [{"login": name} for name in ("rep", "admin", "integration") if name != asked]
     shown = moment.now.astimezone(moment.zone).strftime("%-d %b %Y, %H:%M %Z")
-    return _page("deal", title=row["Name"], who=_who(org, user), now=shown, others=others, sections=_sections(org, definition, row, moment))
+    whole = [*_beside(org, definition, row, moment), *_sections(org, definition, row, moment)]
+    return _page("record", title=row["Name"], who=_who(org, user), now=shown, others=others, sections=whole, around=_around(org, row, user))
 
 
-def _sections(org: Org, definition: ObjectDef, row: Row, moment: Moment) -> list[tuple[str, str, list[dict[str, Any]]]]:
+Section = tuple[str, str, list[dict[str, Any]]]
+"""Heading, note, fields."""
+
+
+def _around(org: Org, row: Row, user: str) -> list[tuple[str, str]]:
+    """Label and address of the records that this one names and that have a page."""
+    found = []
+    for label, field in (("Account", "AccountId"), ("Owner", "OwnerId")):
+        other = org.find(row.get(field, ""))
+        if other is not None and not other.get("IsDeleted"):
+            path = PATHS[org.prefixes[other["Id"][:3]]]
+            found.append((f"{label}: {other['Name']}", f"/sandbox/salesforce/{path}/{other['Id']}?as={user}"))
+    return found
+
+
+def _beside(org: Org, definition: ObjectDef, row: Row, moment: Moment) -> list[Section]:
+    """Rows of deployed objects that point to the record, the latest first, as far as the user may see them."""
+    found: list[Section] = []
+    for child in definition.children:
+        seen = org.seen(child.object, moment.user)
+        if seen is None or not seen.guarded or child.field not in seen.fields:
+            continue
+        names = [name for name, field in seen.fields.items() if field.custom and name != child.field and not field.external_id]
+        table = org.tables[child.object]
+        for key in sorted(table.ids_with(child.field, (row["Id"],)), reverse=True):
+            if not table.rows[key].get("IsDeleted"):
+                found.append((f"{seen.label} {table.rows[key]['Name']}", _BESIDE, _fields(org, seen, names, table.rows[key], moment)))
+    return found
+
+
+def _sections(org: Org, definition: ObjectDef, row: Row, moment: Moment) -> list[Section]:
     """The page's sections with what the user may see; scorecard fields that nobody has placed come first, and say so."""
-    laid = sections(org, "Opportunity", row.get("RecordTypeId", MASTER_RECORD_TYPE))
+    laid = sections(org, definition.name, row.get("RecordTypeId", MASTER_RECORD_TYPE))
     placed = {name for _, names in laid for name in names}
     loose = [field.name for field in definition.fields.values() if field.name not in placed and field.name not in HIDDEN]
     found = [(_SCORECARD, _NOT_PLACED, loose), *((heading, "", list(names)) for heading, names in reversed(laid))]

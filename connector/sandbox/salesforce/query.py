@@ -10,8 +10,8 @@ from zlib import crc32
 from connector.sandbox.salesforce.access import record_access
 from connector.sandbox.salesforce.aggregates import grouped
 from connector.sandbox.salesforce.conditions import Test, compiled, narrowing, operand
-from connector.sandbox.salesforce.definitions import custom_field_rows, field_rows
-from connector.sandbox.salesforce.more_objects import TOOLING, TOOLING_ONLY
+from connector.sandbox.salesforce.definitions import SEES_ALL, custom_field_rows, field_rows, limit_rows
+from connector.sandbox.salesforce.more_objects import SET_UP, TOOLING, TOOLING_ONLY
 from connector.sandbox.salesforce.org import Org
 from connector.sandbox.salesforce.paths import NO_OBJECT, Path, Scope, find_object
 from connector.sandbox.salesforce.projection import Tree, collect, projector
@@ -53,7 +53,8 @@ def run(org: Org, text: str, *, include_deleted: bool, version: str, user: str =
         raise SoqlError("MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters.")
     query = parse(text)
     definition = find_object(org, query.source, text, user)
-    if definition.name not in TOOLING if tooling else definition.name in TOOLING_ONLY:
+    hidden = definition.name in SET_UP and bool(user) and not org.grants(user).permissions & SEES_ALL
+    if hidden or (definition.name not in TOOLING if tooling else definition.name in TOOLING_ONLY):
         raise SoqlError("INVALID_TYPE", drawing(text, query.source.line, query.source.column, NO_OBJECT.format(name=query.source.text)))
     if (query.offset or 0) > LARGEST_OFFSET:
         raise SoqlError("NUMBER_OUTSIDE_VALID_RANGE", f"Maximum SOQL offset allowed is {LARGEST_OFFSET}")
@@ -164,6 +165,8 @@ def _candidates(scope: Scope, query: Query, table: Table) -> Iterable[Row]:
         return field_rows(scope.org, scope.user, narrowing(query.where))
     if scope.definition.name == "CustomField":
         return custom_field_rows(scope.org)
+    if scope.definition.name == "EntityLimit":
+        return limit_rows(scope.org)
     for comparison in narrowing(query.where):
         field = scope.definition.find(comparison.field.text)
         if field is None or comparison.operator not in ("=", "in") or (field.name != "Id" and field.name not in table.indexed):

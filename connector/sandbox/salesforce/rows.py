@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from connector.sandbox.salesforce.schema import ID_TYPES, NUMBER_TYPES, FieldDef, ObjectDef, Row
+from connector.sandbox.salesforce.schema import ID_TYPES, NUMBER_TYPES, TEXT_TYPES, FieldDef, ObjectDef, Row
 
 INDEXED = frozenset({"OpportunityId", "WhatId", "WhoId", "AccountId", "ContactId", "ParentId", "TaskId", "EventId", "RelationId", "ActivityId"})
 
@@ -47,7 +47,11 @@ class Table:
         self.definition = definition
         self.rows: dict[str, Row] = {}
         self.made = 0
-        self._index: dict[str, dict[str, dict[str, None]]] = {name: {} for name in definition.fields if name in INDEXED}
+        self._index: dict[str, dict[str, dict[str, None]]] = {}
+        self._folded: set[str] = set()  # indexed texts, whose case does not matter
+        for name, field in definition.fields.items():
+            if name in INDEXED or field.unique or field.external_id:
+                self.index(name)
 
     @property
     def indexed(self) -> frozenset[str]:
@@ -57,40 +61,48 @@ class Table:
     def index(self, name: str) -> None:
         """Answer :meth:`ids_with` for one more field."""
         if name not in self._index:
-            held: dict[str, dict[str, None]] = {}
+            if self.definition.fields[name].type in TEXT_TYPES:
+                self._folded.add(name)
+            self._index[name] = {}
             for row in self.rows.values():
-                if name in row:
-                    held.setdefault(row[name], {})[row["Id"]] = None
-            self._index[name] = held
+                self._enter(name, row)
 
     def add(self, row: Row) -> None:
         self.rows[row["Id"]] = row
-        for name, index in self._index.items():
-            if name in row:
-                index.setdefault(row[name], {})[row["Id"]] = None
+        for name in self._index:
+            self._enter(name, row)
 
     def set(self, row: Row, values: Row) -> None:
         """Write values into a stored record; None empties a field."""
         for name, value in values.items():
-            index = self._index.get(name)
-            if index is not None and row.get(name) != value:
-                if name in row:
-                    index[row[name]].pop(row["Id"], None)
-                if value is not None:
-                    index.setdefault(value, {})[row["Id"]] = None
+            changes = name in self._index and row.get(name) != value
+            if changes:
+                self._leave(name, row)
             if value is None:
                 row.pop(name, None)
             else:
                 row[name] = value
+            if changes:
+                self._enter(name, row)
 
     def remove(self, record_id: str) -> None:
         row = self.rows.pop(record_id)
-        for name, index in self._index.items():
-            if name in row:
-                index[row[name]].pop(record_id, None)
+        for name in self._index:
+            self._leave(name, row)
 
     def ids_with(self, name: str, values: Iterable[str]) -> Iterator[str]:
         """Ids of the records whose indexed field has one of the values."""
         index = self._index[name]
         for value in values:
-            yield from index.get(value, ())
+            yield from index.get(self._key(name, value), ())
+
+    def _key(self, name: str, value: Any) -> Any:
+        return str(value).casefold() if name in self._folded else value
+
+    def _enter(self, name: str, row: Row) -> None:
+        if name in row:
+            self._index[name].setdefault(self._key(name, row[name]), {})[row["Id"]] = None
+
+    def _leave(self, name: str, row: Row) -> None:
+        if name in row:
+            self._index[name][self._key(name, row[name])].pop(row["Id"], None)

@@ -99,12 +99,14 @@ class FieldDef:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A child relationship: ``relationship`` is its name in SOQL sub-selects; ``cascade``: deleted with the parent."""
+    """A child relationship: ``relationship`` is its name in SOQL sub-selects; ``cascade``: deleted with the parent; ``clears``: the lookup is
+    emptied when the parent is deleted."""
 
     object: str
     field: str
     relationship: str | None = None
     cascade: bool = False
+    clears: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,10 @@ class SetUp(Core):
         number = sum(1 for name in self.schema if name.endswith("__c")) + taken
         return f"a{number // len(ALPHABET)}{ALPHABET[number % len(ALPHABET)]}"
 
-    def put_field(self, name: str, field: FieldDef, *, child: str = "") -> None:
+    def put_field(self, name: str, field: FieldDef, *, child: Child | None = None) -> None:
         """A field that was deployed: a new one, or another form of one there is; who has access to that does not change.
 
-        ``child``: of a lookup, the name by which its parent reaches the records.
+        ``child``: of a lookup, how its parent reaches the records and what becomes of them when it is deleted.
         """
         old = self.schema[name].fields.get(field.name)
         if old is None:
@@ -50,10 +50,10 @@ class SetUp(Core):
             kept = replace(field, guarded=old.guarded)
             self._redefine(with_fields(self.schema[name], lambda f: kept if f.name == field.name else f))
         if child:
+            self.tables[name].index(field.name)
             parent = self.schema[field.reference_to[0]]
-            if all((each.object, each.field) != (name, field.name) for each in parent.children):
-                self.tables[name].index(field.name)
-                self._redefine(replace(parent, children=(*parent.children, Child(name, field.name, child))))
+            others = (each for each in parent.children if (each.object, each.field) != (name, field.name))
+            self._redefine(replace(parent, children=(*others, child)))
 
     def put_record(self, key: tuple[str, str], kind: str = "", values: Mapping[str, Any] | None = None) -> str:
         """Keep a deployed component: as a record of ``kind`` where the API shows it as one, else only that it is there. Returns its id."""
@@ -64,6 +64,30 @@ class SetUp(Core):
         elif kind:
             self.update(kind, known, values or {})
         return known
+
+    def drop_record(self, key: tuple[str, str]) -> None:
+        """An administrator deletes a component that was deployed. Raises KeyError where there is none."""
+        known = self.metadata.pop(key)
+        for name in (key[0], "LightningComponentResource") if key[0] in self.tables else ():
+            gone = [each for each, row in self.tables[name].rows.items() if known in (each, row.get("LightningComponentBundleId"))]
+            for each in gone:
+                self.delete(name, each)
+
+    def put_sources(self, bundle: str, sources: Mapping[str, str]) -> None:
+        """The files of a Lightning component in place of those it has: path → text."""
+        table = self.tables["LightningComponentResource"]
+        for each in [key for key, row in table.rows.items() if row["LightningComponentBundleId"] == bundle]:
+            self.delete("LightningComponentResource", each)
+        for path, source in sources.items():
+            self.insert("LightningComponentResource", {
+                "LightningComponentBundleId": bundle, "FilePath": path, "Format": path.rpartition(".")[2], "Source": source,
+            })  # fmt: skip
+
+    def add_page(self, label: str, on: str, kind: str = "RecordPage") -> str:
+        """An administrator makes a Lightning page of an object. What stands on it no layout says. Returns its id."""
+        return self.insert("FlexiPage", {
+            "DeveloperName": label.replace(" ", "_"), "MasterLabel": label, "EntityDefinitionId": self._entity(on), "Type": kind,
+        })  # fmt: skip
 
     def place(self, fields: Sequence[str], heading: str = "KPI Scorecard", record_type: str | None = None) -> None:
         """An administrator drags fields of Opportunity onto the page of one record type, or of all."""
@@ -84,6 +108,8 @@ class SetUp(Core):
         lowered = {**definition.lowered, field.name.lower(): field}
         parents = {**definition.relationships, **({field.relationship.lower(): field} if field.relationship else {})}
         self._redefine(replace(definition, fields=fields, lowered=lowered, relationships=parents))
+        if field.unique or field.external_id:
+            self.tables[name].index(field.name)
         filled = field.default if value is None else wire(field, value)
         if filled is not None:
             for row in self.tables[name].rows.values():

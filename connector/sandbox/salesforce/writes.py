@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
@@ -21,6 +22,40 @@ MOST_CHUNKS = 10
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 ISO_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 ATTRIBUTES_FIRST = "Nested object for polymorphic foreign key must have an attributes field before any other fields."
+ROLLED_BACK = RowError(
+    "ALL_OR_NONE_OPERATION_ROLLED_BACK", "Record rolled back because not all records were valid and the request was using AllOrNone header"
+)
+TWINS = RowError("DUPLICATE_VALUE", "duplicate value found: <unknown> duplicates value on record with id: <unknown>")
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """Values that passed every check: for ``row``, or for a new record where it is empty. ``upserts``: the result tells whether it was made."""
+
+    definition: ObjectDef
+    row: Row
+    values: Row
+    upserts: bool = False
+
+    @property
+    def id(self) -> str:
+        return str(self.row.get("Id", ""))
+
+    def uniques(self) -> set[tuple[str, str, str]]:
+        """(object, field, value) of each value that only one record may hold."""
+        found = ((field.name, self.values.get(field.name)) for field in self.definition.fields.values() if field.unique)
+        return {(self.definition.name, name, str(value).casefold()) for name, value in found if value is not None}
+
+    def clash(self, org: Org) -> RowError | None:
+        """Whether a record before it in the same call has taken one of its unique values."""
+        return twice(org, self.definition, self.row, self.values)
+
+    def done(self, org: Org, user: str) -> dict[str, Any]:
+        """Save it, and say so."""
+        if self.row:
+            org.update(self.definition.name, self.id, self.values, by=user)
+        key = self.id or org.insert(self.definition.name, self.values, by=user)
+        return {"id": key, "success": True, "errors": []} | ({"created": not self.row} if self.upserts else {})
 
 
 def update_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
@@ -30,22 +65,36 @@ def update_collection(org: Org, body: Any, user: str) -> list[dict[str, Any]]:
     seen: set[str] = set()
     for at, found in enumerate(checked):
         if not isinstance(found, RowError):
-            if found[1] in seen:
-                checked[at] = RowError("DUPLICATE_VALUE", f"duplicate id specified: {found[1]}")
-            seen.add(found[1])
+            if found.id in seen:
+                checked[at] = RowError("DUPLICATE_VALUE", f"duplicate id specified: {found.id}")
+            seen.add(found.id)
+    return settled(org, checked, all_or_none, user)
+
+
+def settled(org: Org, checked: Sequence[Save | RowError], all_or_none: bool, user: str) -> list[dict[str, Any]]:
+    """What passed every check is saved, one result a record. Of two records that want one value of a unique field, the first has it."""
+    if all_or_none:
+        checked = _alone(checked)
     failed = any(isinstance(found, RowError) for found in checked)
     results = []
     for found in checked:
         if isinstance(found, RowError):
             results.append(failure(found))
-        elif all_or_none and failed:
-            message = "Record rolled back because not all records were valid and the request was using AllOrNone header"
-            results.append(failure(RowError("ALL_OR_NONE_OPERATION_ROLLED_BACK", message)))
-        else:
-            definition, record_id, values = found
-            org.update(definition.name, record_id, values, by=user)
-            results.append({"id": record_id, "success": True, "errors": []})
+            continue
+        refusal = ROLLED_BACK if all_or_none and failed else found.clash(org)
+        results.append(found.done(org, user) if refusal is None else failure(refusal))
     return results
+
+
+def _alone(checked: Sequence[Save | RowError]) -> list[Save | RowError]:
+    """The same with an error for each record whose unique value another one before it wants: neither has an id yet."""
+    taken: set[tuple[str, str, str]] = set()
+    out: list[Save | RowError] = []
+    for found in checked:
+        wanted = set() if isinstance(found, RowError) else found.uniques()
+        out.append(TWINS if wanted & taken else found)
+        taken |= wanted
+    return out
 
 
 def update_one(org: Org, name: str, record_id: str, body: Any, user: str) -> None:
@@ -87,7 +136,7 @@ def type_of(record: Any) -> str | None:
     return str(named["type"]) if isinstance(named, dict) and "type" in named else None
 
 
-def check(org: Org, record: Any, user: str) -> tuple[ObjectDef, str, Row] | RowError:
+def check(org: Org, record: Any, user: str) -> Save | RowError:
     name = type_of(record)
     if name is None:
         return RowError("JSON_PARSER_ERROR", ATTRIBUTES_FIRST)
@@ -107,7 +156,7 @@ def check(org: Org, record: Any, user: str) -> tuple[ObjectDef, str, Row] | RowE
     if row.get("IsDeleted"):
         return RowError("ENTITY_IS_DELETED", "entity is deleted")
     values = values_of(org, definition, row, given, user)
-    return values if isinstance(values, RowError) else (definition, full, values)
+    return values if isinstance(values, RowError) else Save(definition, row, values)
 
 
 def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any], user: str) -> Row | RowError:
@@ -117,8 +166,10 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
     if unknown is not None:
         return RowError("INVALID_FIELD", f"No such column '{unknown}' on sobject of type {definition.name}")
     fields = {name: definition.find(name) for name in given}
-    right = "createable" if new else "updateable"
-    closed = [f.name for f in fields.values() if f is not None and not (getattr(f, right) and getattr(definition, right))]
+    if not (definition.createable if new else definition.updateable):
+        said = f"entity type cannot be {'inserted' if new else 'updated'}: {definition.label}"
+        return RowError("CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", said)
+    closed = [f.name for f in fields.values() if f is not None and not (f.createable if new else f.updateable)]
     if closed:
         message = (
             f"Unable to create/update fields: {', '.join(closed)}. Please check the security settings of this field and verify that it is "
@@ -141,7 +192,7 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
         missing = [f.name for f in definition.fields.values() if _required(f) and values.get(f.name) is None]
         if missing:
             return RowError("REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", tuple(missing))
-    refusal = refused(org, definition, row, values, user) or _twice(org, definition, row, values) or (None if new else _barred(org, row, user))
+    refusal = refused(org, definition, row, values, user) or twice(org, definition, row, values) or (None if new else _barred(org, row, user))
     if refusal is not None:
         return refusal
     for rule in org.rules:
@@ -151,14 +202,14 @@ def values_of(org: Org, definition: ObjectDef, row: Row, given: Mapping[str, Any
     return values
 
 
-def _twice(org: Org, definition: ObjectDef, row: Row, values: Row) -> RowError | None:
-    """A value that only one record may hold, in any case."""
+def twice(org: Org, definition: ObjectDef, row: Row, values: Row) -> RowError | None:
+    """A value that only one record may hold, in any case. What lies in the recycle bin holds nothing."""
+    table = org.tables[definition.name]
     for field in definition.fields.values():
         value = values.get(field.name) if field.unique else None
-        for other in org.tables[definition.name].rows.values() if value is not None else ():
-            held = other.get(field.name)
-            if other["Id"] != row.get("Id") and not other.get("IsDeleted") and held is not None and str(held).casefold() == str(value).casefold():
-                return RowError("DUPLICATE_VALUE", f"duplicate value found: {field.name} duplicates value on record with id: {other['Id'][:15]}")
+        for key in table.ids_with(field.name, (value,)) if value is not None else ():
+            if key != row.get("Id") and not table.rows[key].get("IsDeleted"):
+                return RowError("DUPLICATE_VALUE", f"duplicate value found: {field.name} duplicates value on record with id: {key[:15]}")
     return None
 
 

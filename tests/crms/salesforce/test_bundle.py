@@ -68,7 +68,42 @@ def test_in_companion_mode_deals_are_only_read() -> None:
         row["object"]: row for row in rows_of(files(made("companion"))[f"permissionsets/{extras.INTEGRATION}.permissionset"], "objectPermissions")
     }
     assert allowed["Opportunity"]["allowEdit"] == "false"
-    assert allowed["KPI_Scorecard__c"]["allowCreate"] == "true"
+    rights = {name.removeprefix("allow"): allowed["KPI_Scorecard__c"][name] for name in allowed["KPI_Scorecard__c"] if name.startswith("allow")}
+    assert rights == {"Create": "true", "Delete": "true", "Edit": "true", "Read": "true"}
+
+
+def test_readers_of_companion_rows_read_them_and_the_deals_and_no_more() -> None:
+    text = files(made("companion"))[f"permissionsets/{extras.READER}.permissionset"]
+    allowed = {row.pop("object"): {right for right, value in row.items() if value == "true"} for row in rows_of(text, "objectPermissions")}
+    assert allowed == {name: {"allowRead"} for name in ("Account", "Opportunity", "KPI_Scorecard__c")}
+
+
+def test_rows_of_our_objects_are_found_by_a_key_and_outlive_what_they_point_to() -> None:
+    package = files(made("everything")) | files(made("companion"))
+    found = {}
+    for name in ("KPI_Scorecard__c", "KPI_Rep_Scorecard__c", "KPI_Snapshot__c"):
+        fields = {row["fullName"]: row for row in rows_of(package[f"objects/{name}.object"], "fields")}
+        assert [row["fullName"] for row in fields.values() if row.get("externalId") == "true"] == ["KPI_Key__c"]
+        assert (fields["KPI_Key__c"]["unique"], fields["KPI_Key__c"]["caseSensitive"]) == ("true", "false")
+        found |= {f"{row['referenceTo']}.{row['relationshipName']}": (row["deleteConstraint"], row["required"])
+                  for row in fields.values() if row["type"] == "Lookup"}  # fmt: skip
+    assert found == {"Opportunity.KPI_Opportunity_Scorecards": ("SetNull", "false"), "User.KPI_User_Scorecards": ("SetNull", "false")}
+    value = next(row for row in rows_of(package["objects/KPI_Snapshot__c.object"], "fields") if row["fullName"] == "KPI_Value__c")
+    assert (value["type"], value["precision"], value["scale"]) == ("Number", "18", "6")
+
+
+def test_companion_rows_have_a_view_a_report_type_and_the_card_of_the_deals_page() -> None:
+    wanted = made("companion")
+    package = files(wanted)
+    assert [(view.object, view.columns[:2]) for view in extras.views(wanted)] == [("KPI_Scorecard__c", ("NAME", "KPI_Opportunity__c"))] * 2
+    columns = [row["field"] for row in rows_of(package["reportTypes/KPI_Deal_Scorecards.reportType"], "columns")]
+    assert columns == ["Name", *(field.name for field in wanted.objects[0].fields)]
+    assert not [path for path in package if path.endswith(".report")]
+    script, meta = package["lwc/kpiScorecard/kpiScorecard.js"], package["lwc/kpiScorecard/kpiScorecard.js-meta.xml"]
+    assert re.findall(r"from '([^']+)'", script) == ["lwc", "lightning/uiRelatedListApi"]
+    assert "relatedListId: 'KPI_Opportunity_Scorecards__r'" in script
+    assert [row.text for row in root(meta).iter(f"{NS}object")] == ["Opportunity"]
+    assert "getRelatedListRecords" not in files(made("record"))["lwc/kpiScorecard/kpiScorecard.js"]
 
 
 @pytest.mark.parametrize("mode", EVERY)
@@ -130,15 +165,27 @@ def test_two_fields_are_complete_by_themselves() -> None:
     assert set(wanted.left_out) == {key for key in MANIFEST if key not in ("pace", "stale_reason", *ANCHORS, *CALCULATED["salesforce"])}
 
 
-def test_the_same_fields_make_the_same_bytes_and_another_field_another_mark() -> None:
+def test_the_same_fields_make_the_same_bytes_and_another_field_another_mark_of_what_shows_it() -> None:
     first, again = (bundle.zipped(files(made("record"))) for _ in range(2))
     assert first == again
 
-    def mark(wanted: Wanted) -> str | None:
+    def marks(wanted: Wanted) -> frozenset[str]:
         text = files(wanted)[f"permissionsets/{extras.INTEGRATION}.permissionset"]
-        return bundle.mark_of(root(text).findtext(f"{NS}description"))
+        return bundle.marks_of(root(text).findtext(f"{NS}description"))
 
-    assert mark(made("record")) not in (None, mark(made("two_fields")))
+    wanted = made("record")
+    parts = {bundle.mark(part): part.member for part in bundle.components(wanted, VERSION) if part.kind in bundle.MARKED}
+    assert marks(wanted) == set(parts)
+    assert len(parts) == 10
+    without = marks(made("record", opportunity={**MODES["record"].opportunity, "data_gaps": None}))
+    assert sorted(parts[mark] for mark in set(parts) - without) == ["KPI_Opportunities", "KPI_Scorecard/KPI_Data_Gaps", "kpiScorecard"]
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_no_description_is_too_long_for_its_marks(mode: str) -> None:
+    text = root(files(made(mode))[f"permissionsets/{extras.INTEGRATION}.permissionset"]).findtext(f"{NS}description") or ""
+    assert bundle.marks_of(text)
+    assert len(text) <= lint.MOST_TEXT
 
 
 def test_package_xml_names_exactly_what_the_zip_holds() -> None:
@@ -213,6 +260,50 @@ def test_a_file_that_an_org_would_refuse_is_found(path: str, old: str, new: str,
     assert old in package[path]
     package[path] = package[path].replace(old, new)
     assert any(said in problem for problem in lint.problems(wanted, package, wanted.reads)), said
+
+
+INTEGRATION = "permissionsets/KPI_Scorecard_Integration.permissionset"
+CARD_FILE, ROWS = "lwc/kpiScorecard/kpiScorecard.js", "objects/KPI_Scorecard__c.object"
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "said"),
+    [
+        (ROWS, "<externalId>true<", "<externalId>false<", "0 key fields"),
+        (ROWS, "<unique>true<", "<unique>false<", "KPI_Key__c must be unique, in any case"),
+        (ROWS, "<caseSensitive>false<", "<caseSensitive>true<", "KPI_Key__c must be unique, in any case"),
+        (ROWS, ">SetNull<", ">Cascade<", "KPI_Opportunity__c would be deleted with its parent"),
+        (ROWS, "<sharingModel>Read</sharingModel>", "", "sharingModel is missing"),
+        (ROWS, "<columns>KPI_Pace__c<", "<columns>KPI_Tempo__c<", "KPI_Stuck_Deals shows KPI_Tempo__c"),
+        ("reportTypes/KPI_Deal_Scorecards.reportType", "<field>KPI_Pace__c<", "<field>KPI_Tempo__c<", "KPI_Scorecard__c.KPI_Tempo__c is not in"),
+        (INTEGRATION, "<allowDelete>true<", "<allowDelete>false<", "allowDelete on KPI_Scorecard__c is missing"),
+        (INTEGRATION, "<modifyAllRecords>false<", "<modifyAllRecords>true<", "modifyAllRecords on Opportunity is more than is needed"),
+        (INTEGRATION, "<object>KPI_Scorecard__c<", "<object>Campaign<", "no access to KPI_Scorecard__c"),
+        (INTEGRATION, "ApiEnabled", "ModifyAllData", "ModifyAllData is more than is needed"),
+        (READERS, "<allowEdit>false<", "<allowEdit>true<", "allowEdit on Opportunity is more than is needed"),
+        (READERS, "<allowRead>true<", "<allowRead>false<", "allowRead on KPI_Scorecard__c is missing"),
+        (CARD_FILE, "from 'lwc'", "from '@salesforce/apex/Kpi.read'", "imports @salesforce/apex/Kpi.read"),
+        (CARD_FILE, "KPI_Opportunity_Scorecards__r", "Scorecards__r", "Opportunity has no related list Scorecards__r"),
+        (CARD_FILE, "field: 'KPI_Pace__c'", "field: 'KPI_Tempo__c'", "shows KPI_Tempo__c"),
+        (f"{CARD_FILE}-meta.xml", "<object>Opportunity<", "<object>Account<", "it may be placed on Account, not on Opportunity"),
+    ],
+)
+def test_a_file_that_would_leave_rows_of_ours_astray_is_found(path: str, old: str, new: str, said: str) -> None:
+    wanted = made("companion")
+    package = files(wanted)
+    assert old in package[path]
+    package[path] = package[path].replace(old, new)
+    assert any(said in problem for problem in lint.problems(wanted, package, wanted.reads)), lint.problems(wanted, package, wanted.reads)
+
+
+def test_two_objects_of_ours_are_not_reached_by_one_name() -> None:
+    wanted = made("everything")
+    package = files(wanted)
+    rep, snapshot = "objects/KPI_Rep_Scorecard__c.object", "objects/KPI_Snapshot__c.object"
+    lookup = re.search(r"    <fields>\s*<fullName>KPI_User__c<.*?</fields>\n", package[rep], re.DOTALL)
+    assert lookup is not None
+    package[snapshot] = package[snapshot].replace("    <fields>\n", f"{lookup[0]}    <fields>\n", 1)
+    assert any("KPI_User_Scorecards" in problem for problem in lint.problems(wanted, package, wanted.reads))
 
 
 @pytest.mark.parametrize("path", ["layouts/Opportunity-Opportunity Layout.layout", "flexipages/Deal.flexipage", "profiles/Admin.profile"])

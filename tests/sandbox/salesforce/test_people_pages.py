@@ -5,6 +5,8 @@ from datetime import date
 
 import pytest
 
+from connector.crms.salesforce import bundle
+from tests.crms.salesforce.wanted import made
 from tests.sandbox.salesforce import bundles as b
 
 
@@ -78,10 +80,10 @@ def test_what_a_user_may_not_see_is_not_on_the_page(client, org, deal, rep):
 
 def test_a_deployed_field_appears_with_its_permission_set(client, org, deal, rep):
     client.token = "sandbox-as-admin"
-    bundle = b.opportunity(b.formula("KPI_Days__c", "Number", "TODAY() - DATEVALUE(CreatedDate)", label="Days &amp; nights"),
+    zipped = b.opportunity(b.formula("KPI_Days__c", "Number", "TODAY() - DATEVALUE(CreatedDate)", label="Days &amp; nights"),
                            members={"PermissionSet": ["P"]},
                            files={"permissionsets/P.permissionset": b.permission_set("P", read=["Opportunity.KPI_Days__c"])})  # fmt: skip
-    assert b.deploy(client, bundle)["success"]
+    assert b.deploy(client, zipped)["success"]
     assert "KPI_Days__c" not in shown(page(client, f"deals/{deal}?as=rep")[1])
     held = client.rows("SELECT Id FROM PermissionSet WHERE Name = 'P'")[0]["Id"]
     assert client.post("sobjects/PermissionSetAssignment", {"PermissionSetId": held, "AssigneeId": rep}).status_code == 201
@@ -128,6 +130,52 @@ def test_custom_fields_of_the_tooling_api(client):
     rows = client.get("tooling/query", params={"q": soql}).json()["records"]
     assert {row["DeveloperName"] for row in rows} == {"KPI_Pace", "KPI_Pilot_Limit_On", "KPI_Personas", "KPI_Personas_Missing"}
     assert client.query(soql).json()[0]["errorCode"] == "INVALID_TYPE"
+    by_entity = soql.replace("TableEnumOrId =", "EntityDefinition.QualifiedApiName =")
+    assert client.get("tooling/query", params={"q": by_entity}).json()["records"] == rows
+
+
+def tooled(client, soql):
+    answer = client.get("tooling/query", params={"q": soql}).json()
+    return answer["records"] if isinstance(answer, dict) else answer[0]["errorCode"]
+
+
+def test_limits_of_objects_are_told_to_who_may_see_the_set_up(client, org):
+    soql = "SELECT Type, Max, Remaining FROM EntityLimit WHERE EntityDefinition.QualifiedApiName = 'Opportunity' AND Type = 'CustomFields'"
+    assert tooled(client, soql) == "INVALID_TYPE"  # the connection's user
+    client.token = "sandbox-as-admin"
+    assert client.query(soql).json()[0]["errorCode"] == "INVALID_TYPE"
+    custom = sum(field.custom for field in org.schema["Opportunity"].fields.values())
+    row = tooled(client, soql)[0]
+    assert (row["Type"], row["Max"], row["Remaining"]) == ("CustomFields", 500, 500 - custom)
+    assert b.deploy(client, b.opportunity(b.custom_field("KPI_A__c")))["success"]
+    assert tooled(client, soql)[0]["Remaining"] == 500 - custom - 1
+    org.most_fields = custom + 2
+    assert set(b.problems(b.deploy(client, b.opportunity(b.custom_field("KPI_B__c"), b.custom_field("KPI_C__c"))))) == {"Opportunity.KPI_C__c"}
+    assert b.deploy(client, b.opportunity(b.custom_field("KPI_A__c", label="Another")))["success"]  # no new field
+
+
+def test_record_pages_are_told_and_not_what_is_on_them(client, org):
+    org.add_page("Deal page", "Opportunity")
+    org.add_page("Deals at home", "Opportunity", kind="HomePage")
+    org.add_page("Account page", "Account")
+    soql = "SELECT MasterLabel, DeveloperName FROM FlexiPage WHERE EntityDefinition.QualifiedApiName = 'Opportunity' AND Type = 'RecordPage'"
+    assert tooled(client, soql) == "INVALID_TYPE"
+    client.token = "sandbox-as-admin"
+    assert [(row["MasterLabel"], row["DeveloperName"]) for row in tooled(client, soql)] == [("Deal page", "Deal_page")]
+
+
+def test_deployed_pages_and_components_are_told_with_their_sources(client, org):
+    client.token = "sandbox-as-admin"
+    assert b.deploy(client, bundle.zipped(bundle.metadata_files(made("two_fields"), "68.0")))["success"]
+    assert [row["SobjectType"] for row in tooled(client, "SELECT SobjectType FROM CompactLayout WHERE DeveloperName LIKE 'KPI%'")] == ["Opportunity"]
+    assert len(tooled(client, "SELECT Id FROM LightningComponentBundle WHERE DeveloperName = 'kpiScorecard'")) == 1
+    soql = "SELECT FilePath, Source FROM LightningComponentResource WHERE LightningComponentBundle.DeveloperName = 'kpiScorecard'"
+    sources = {row["FilePath"]: row["Source"] for row in tooled(client, soql)}
+    assert sources == {path: text for path, text in bundle.metadata_files(made("two_fields"), "68.0").items() if path.startswith("lwc/")}
+    assert b.deploy(client, bundle.zipped(bundle.metadata_files(made("two_fields"), "68.0")))["success"]
+    assert len(tooled(client, soql)) == 3
+    org.drop_record(("LightningComponentBundle", "kpiScorecard"))
+    assert (tooled(client, soql), tooled(client, "SELECT Id FROM LightningComponentBundle")) == ([], [])
 
 
 def laid(client, path="sobjects/Opportunity/describe/layouts"):

@@ -21,6 +21,7 @@ BAD_NAME = (
     "The {what} can only contain underscores and alphanumeric characters. It must be unique, begin with a letter, not include spaces, not end with "
     "an underscore, and not contain two consecutive underscores."
 )
+TOO_MANY = "You have reached the maximum number of custom fields for this object"
 LONGEST_NAME = 40
 MOST_TRACKED = 20
 TYPES = {
@@ -69,12 +70,13 @@ def field(draft: Draft, component: Component) -> Commit:
         raise Refused(f"Error parsing file: '{kind}' is not a valid value for the enum 'FieldType'", node.first("type"))
     made = _formula(draft, definition, node, kind) if is_formula(component) else _stored(draft, definition, node, kind)
     _unlike(definition, made, kind, node)
+    if made.name not in definition.fields and sum(field.custom for field in definition.fields.values()) >= draft.org.most_fields:
+        raise Refused(TOO_MANY)
     _put(draft, definition, made)
-    if kind == "Lookup":
-        _child(draft, definition, made, node)
+    child = _child(draft, definition, made, node) if kind == "Lookup" else None
 
     def commit() -> str:
-        draft.org.put_field(definition.name, made, child=_relationship(node, definition) if kind == "Lookup" else "")
+        draft.org.put_field(definition.name, made, child=child)
         if node.flag("trackHistory") and definition.name == "Opportunity":
             draft.org.track_field(made.name)
         return draft.org.field_id(definition.name, made.name)
@@ -272,10 +274,13 @@ def _relationship(node: Node, definition: ObjectDef) -> str:
     return (node.get("relationshipName") or definition.plural.replace(" ", "_")) + "__r"
 
 
-def _child(draft: Draft, definition: ObjectDef, made: FieldDef, node: Node) -> None:
+def _child(draft: Draft, definition: ObjectDef, made: FieldDef, node: Node) -> Child:
+    """How the parent reaches the records; a lookup that says nothing of it is emptied when its parent is deleted."""
     parent, name = draft.schema[made.reference_to[0]], _relationship(node, definition)
-    for child in parent.children:
-        if child.relationship == name and (child.object, child.field) != (definition.name, made.name):
-            raise Refused(f"There is already a Child Relationship named {name.removesuffix('__r')} on {parent.name}.", node.first("relationshipName"))
-    if all((child.object, child.field) != (definition.name, made.name) for child in parent.children):
-        draft.schema[parent.name] = replace(parent, children=(*parent.children, Child(definition.name, made.name, name)))
+    others = tuple(child for child in parent.children if (child.object, child.field) != (definition.name, made.name))
+    if any(child.relationship == name for child in others):
+        raise Refused(f"There is already a Child Relationship named {name.removesuffix('__r')} on {parent.name}.", node.first("relationshipName"))
+    constraint = node.get("deleteConstraint") or "SetNull"
+    found = Child(definition.name, made.name, name, cascade=constraint == "Cascade", clears=constraint == "SetNull")
+    draft.schema[parent.name] = replace(parent, children=(*others, found))
+    return found

@@ -107,7 +107,8 @@ def compact_layout(draft: Draft, component: Component) -> Commit:
         if each.text not in definition.fields:
             raise Refused(NOT_FOUND.format(element="fields", type="CustomField", name=f"{definition.name}.{each.text}"), each)
     draft.named.add(component.key)
-    return lambda: draft.org.put_record(component.key)
+    values = {"DeveloperName": node.get("fullName"), "MasterLabel": node.get("label"), "SobjectType": definition.name}
+    return lambda: draft.org.put_record(component.key, "CompactLayout", values)
 
 
 def bundle(draft: Draft, component: Component) -> Commit:
@@ -133,7 +134,14 @@ def bundle(draft: Draft, component: Component) -> Commit:
     _objects(draft, meta)
     _code(draft, name, files)
     draft.named.add(component.key)
-    return lambda: draft.org.put_record(component.key)
+    sources = {path: content.decode("utf-8", "replace") for path, content in component.files.items()}
+
+    def commit() -> str:
+        key = draft.org.put_record(component.key, component.type, {"DeveloperName": name, "MasterLabel": meta.get("masterLabel") or name})
+        draft.org.put_sources(key, sources)
+        return key
+
+    return commit
 
 
 def _targets(meta: Node) -> Iterator[Node]:

@@ -1,24 +1,39 @@
 import { LightningElement, api, wire } from 'lwc';
+{%- if card.related %}
+import { getRelatedListRecords } from 'lightning/uiRelatedListApi';
+{%- else %}
 import { getRecord } from 'lightning/uiRecordApi';
+{%- endif %}
 
 // Optional fields: one that a user may not see, or that an administrator removed, leaves its line out and nothing else.
 const SHOWN = [
-{%- for field in fields %}
+{%- for field in card.fields %}
     { field: '{{ field.name }}', label: '{{ field.label | replace("'", "\\'") }}' },
 {%- endfor %}
 ];
-const WANTED = SHOWN.map((row) => `{{ object }}.${row.field}`);
+const WANTED = SHOWN.map((row) => `{{ card.object }}.${row.field}`);
 const URGENT = new Set(['Stuck']);
 
 export default class KpiScorecard extends LightningElement {
     @api recordId;
     wanted = WANTED;
 
-    @wire(getRecord, { recordId: '$recordId', optionalFields: '$wanted' })
-    record;
+{% if card.related %}    // The deal's one row, by the lookup that points to the deal: what the user may not see of it is left out there too.
+    @wire(getRelatedListRecords, { parentRecordId: '$recordId', relatedListId: '{{ card.related }}', optionalFields: '$wanted', pageSize: 1 })
+    read;
 
+    get held() {
+        return this.read?.data?.records?.[0]?.fields ?? {};
+    }
+{% else %}    @wire(getRecord, { recordId: '$recordId', optionalFields: '$wanted' })
+    read;
+
+    get held() {
+        return this.read?.data?.fields ?? {};
+    }
+{% endif %}
     get rows() {
-        const held = this.record?.data?.fields ?? {};
+        const held = this.held;
         return SHOWN.filter((row) => row.field in held)
             .map((row) => ({ ...row, text: shown(held[row.field]) }))
             .filter((row) => row.text !== '')
@@ -26,11 +41,11 @@ export default class KpiScorecard extends LightningElement {
     }
 
     get isEmpty() {
-        return Boolean(this.record?.data) && this.rows.length === 0;
+        return Boolean(this.read?.data) && this.rows.length === 0;
     }
 
     get problem() {
-        return this.record?.error ? 'The scorecard cannot be read.' : '';
+        return this.read?.error ? 'The scorecard cannot be read.' : '';
     }
 }
 
