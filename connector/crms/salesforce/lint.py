@@ -128,7 +128,7 @@ def _rights(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
             allowed = {right for right in RIGHTS if _text(row, right) == "true"}
             wants = {"allowRead"}
             if writes and object_ in own:
-                wants |= {"allowCreate", "allowEdit", "viewAllRecords"} | ({"allowDelete"} if grains[object_] == "companion" else set())
+                wants |= {"allowCreate", "allowEdit", "allowDelete", "viewAllRecords"}  # what is made can be taken back
             elif writes and object_ in grains:
                 wants |= {"allowEdit"}
             more = allowed - wants - ({"viewAllRecords"} if writes and grains.get(object_, object_) in ("opportunity", "Opportunity") else set())

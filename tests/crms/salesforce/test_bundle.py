@@ -60,7 +60,9 @@ def test_the_integration_set_allows_what_a_push_needs_and_no_more() -> None:
     allowed = {row["object"]: row for row in rows_of(text, "objectPermissions")}
     assert {name for name, row in allowed.items() if row["viewAllRecords"] == "true"} == {"Opportunity", "KPI_Rep_Scorecard__c", "KPI_Snapshot__c"}
     assert {name for name, row in allowed.items() if row["allowCreate"] == "true"} == {"KPI_Rep_Scorecard__c", "KPI_Snapshot__c"}
-    assert not any(row["allowDelete"] == "true" or row["modifyAllRecords"] == "true" for row in allowed.values())
+    made_here = {name for name, row in allowed.items() if row["allowCreate"] == "true"}
+    assert {name for name, row in allowed.items() if row["allowDelete"] == "true"} == made_here, "what is made can be taken back"
+    assert not any(row["modifyAllRecords"] == "true" for row in allowed.values())
 
 
 def test_in_companion_mode_deals_are_only_read() -> None:
