@@ -111,12 +111,13 @@ class App:
         sent, where it is latched; ``despite_latch``: a person asks for one more try.
         """
         from connector.connected import Connected, Spending
+        from connector.mapping.places import manifest
 
         mapping = self.mapping(name)
         credential = self.credential(name)
         if not despite_latch:
             self._refuse_latched(name, credential)
-        crm = self.crm(name, manifest={mapping.opportunities.object: frozenset(mapping.scorecard.written.values())})
+        crm = self.crm(name, manifest=manifest(mapping))
         spending = Spending(self.store.calls, name, crm.meter, self._days_of(name))
         try:
             yield Connected(self.mapped(name), crm, self.write_batch(name), spending.note, self.bulk_write_above(name))

@@ -294,6 +294,10 @@ CODES: dict[str, Code] = {
     "SC-W152": Code("a scorecard field of ours is used by no mapping", "nothing; or remove it in the CRM: no field is ever deleted from here"),
     "SC-E153": Code("the connection's user may not see or edit a scorecard field", "assign the permission set KPI_Scorecard_Integration"),
     "SC-W155": Code("a rule of the CRM may refuse scorecard values", "have its administrator leave the connector's fields out of the rule"),
+    "SC-W156": Code(
+        "money is left alone: the record is in another currency than the reporting one, or none is known",
+        "report in the CRM's currency (calendar.currency in kpis.yaml); map opportunities.fields.currency where records have their own",
+    ),
     "SC-E154": Code("a scorecard field does not exist in the CRM", "provision it, or switch it off in the mapping"),
     "SC-E180": Code("the state database cannot be used", "connector check --offline"),
     "SC-E181": Code("another process holds the lease", "wait until it ends; a dead holder expires by itself"),

@@ -70,7 +70,7 @@ class PullReport:
     interrupted: bool = False
     failures: tuple[StreamFailure, ...] = ()
     reconciled: tuple[Reconciled, ...] = ()
-    fields: Mapping[str, Field] = field(default_factory=dict)  # of the deal, as the connection's user sees them
+    fields: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)  # object → its fields, as the connection's user sees them
     pipelines: tuple[Pipeline, ...] = ()
 
     @property
@@ -111,14 +111,14 @@ class Pull:
     failures: list[StreamFailure] = field(default_factory=list)
     reconciled: list[Reconciled] = field(default_factory=list)
     compared: dict[str, Reconciled] = field(default_factory=dict)
-    fields: Mapping[str, Field] = field(default_factory=dict)
+    fields: Mapping[str, Mapping[str, Field]] = field(default_factory=dict)
     pipelines: tuple[Pipeline, ...] = ()
 
     def run(self) -> PullReport:
         specs = [spec for spec in self.connected.mapper.streams() if self.only in (None, spec.name)]
         self.compared = self.store.census.compared(self.connected.name)
         seen = watch.schema(self.connected, self.store, specs)
-        self.fields = seen.live.get(self.connected.mapped.mapping.opportunities.object, {})
+        self.fields = seen.live
         for spec in specs:
             self._stream(spec, seen.broken.get(spec.name))
             if self.stopped():

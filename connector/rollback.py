@@ -2,7 +2,8 @@
 
 **Still ours** is a value that equals the last one that we wrote to that field of that record, by whichever run: what a later push of ours
 wrote over it is ours too, and what anybody else wrote since is not. Such a field gets what was there before the run that is rolled back; where
-that is there already, nothing is to be done, so that a second rollback of a run finds no work. All others are left alone and listed.
+that is there already, nothing is to be done, so that a second rollback of a run finds no work. All others are left alone and listed. A record
+of ours that the run made is removed again if all of it is still ours, and one that it removed stays away: the deal behind it is gone.
 
 A rollback is a plan like any other, saved with its hash and applied with before-images, by a run of its own that can be rolled back in turn.
 It pauses the pushes of the connection first: the next one would write the same values again.
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connector import sync
+from connector import grains, sync
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import Crm, OrgInfo, Record, inputs_hash
@@ -22,14 +23,14 @@ from connector.runs import noted, recorded, write_private
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
 from connector.scorecard.apply import FINE
-from connector.scorecard.fields import MANIFEST, ScorecardField
-from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate, Scope
-from connector.state.ledger import Wire, Write
+from connector.scorecard.plan import FieldChange, Last, Observed, Plan, PlannedUpdate, Scope, Target
+from connector.state.ledger import Write
 from connector.state.store import Store
 from connector.sync import PushReport, Report
 
 WRITTEN = frozenset({"written", "unknown"})
 """Rows of the ledger whose value the CRM holds, or may."""
+IDENTITY = frozenset({"key", "deal", "user", "period"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,92 +113,118 @@ def _push(app: App, connected: Connected, undone: Undone, run: int, report: Repo
 
 
 def _planned(app: App, connected: Connected, run: int, only: Sequence[str]) -> Undone:
-    info = connected.crm.check()
-    name = connected.name
-    keys = {field: MANIFEST[key] for key, field in connected.mapped.mapping.scorecard.written.items() if key in MANIFEST}
-    chosen = _chosen(only, keys)
+    info, name = connected.crm.check(), connected.name
+    targets = {target.object: target for target in grains.targets(connected.mapped, app.definitions).values()}
+    chosen = _chosen(only, targets)
     writes = [w for w in app.store.ledger.of_run(run, connection=name) if not chosen or w.field in chosen]
     undone = Undone(run, name, Plan("", "", (), ()), [])
-    updates = changes_of(undone, writes, connected.crm, app.store, keys, connected.mapped.kind)
-    undone.plan = _plan(app, connected, info, run, updates, len({write.record for write in writes}))
+    updates = changes_of(undone, writes, connected.crm, app.store, targets, whole=not chosen)
+    undone.plan = _plan(app, connected, info, run, updates, len({(write.object, write.record) for write in writes}))
     return undone
 
 
-def changes_of(undone: Undone, writes: Sequence[Write], crm: Crm, store: Store, keys: Mapping[str, ScorecardField], kind: str) -> list[PlannedUpdate]:
-    """What the CRM's present values leave to restore of these writes of one run, in the order of writing; all else is noted in ``undone``."""
-    images: dict[tuple[str, str], dict[str, Write]] = {}
+def changes_of(
+    undone: Undone, writes: Sequence[Write], crm: Crm, store: Store, targets: Mapping[str, Target], *, whole: bool = True
+) -> list[PlannedUpdate]:
+    """What the CRM's present values leave to restore of these writes of one run, in the order of writing; all else is noted in ``undone``.
+
+    ``targets``: by object; ``whole``: every field of the run, so that records that it made may be removed.
+    """
+    images: dict[str, dict[str, dict[str, Write]]] = {}
     for write in writes:
-        if write.status in WRITTEN:
-            images.setdefault((write.object, write.record), {}).setdefault(write.field, write)  # the first image is that before the run
-    last, known = store.ledger.last_written(undone.connection), store.observed(undone.connection)
+        if write.status in WRITTEN and write.action != "remove":
+            images.setdefault(write.object, {}).setdefault(write.record, {}).setdefault(write.field, write)  # the first is that before the run
+    known = store.observed(undone.connection)
     updates: list[PlannedUpdate] = []
-    for object in sorted({object for object, _ in images}):
-        mine = {record: found for (of, record), found in images.items() if of == object}
-        wanted = sorted({field for found in mine.values() for field in found if field in keys})
-        now = crm.fetch(object, sorted(mine), wanted)
+    for object, mine in sorted(images.items()):
+        if object not in targets:
+            undone.left += [Left(record, None, None, f"the mapping writes no {object} any more") for record in sorted(mine)]
+            continue
+        target = targets[object]
+        last, by_name = grains.last_written(store, target), target.by_name
+        wanted = sorted({field for found in mine.values() for field in found if field in by_name})
+        now = crm.fetch(object, sorted(mine), wanted, target.key_field)
         for record, found in sorted(mine.items()):
-            seen = known.get(record)
-            one = _One(object, record, seen.name if seen else None, now.get(record), found, last, keys, kind)
-            if changes := one.changes(undone):
-                held, group = now[record], seen.group if seen else None
-                updates.append(PlannedUpdate(undone.connection, object, record, one.name, held.version, inputs_hash(held.values, ()), changes, group))
-    return sorted(updates, key=lambda u: (u.group or "", u.id))
+            seen = known.get(record) if target.grain in grains.DEALS else None
+            one = _One(target, record, seen.name if seen else None, now.get(record), found, last, whole)
+            if (update := one.update(undone, seen.group if seen else None)) is not None:
+                updates.append(update)
+    return sorted(updates, key=lambda u: (u.object, u.action, u.group or "", u.id))
 
 
-def _chosen(only: Sequence[str], keys: Mapping[str, ScorecardField]) -> frozenset[str]:
+def _chosen(only: Sequence[str], targets: Mapping[str, Target]) -> frozenset[str]:
     """The fields named, by CRM name or key. Raises StateError for one that is no scorecard field: it would silently match nothing."""
-    by_key = {field.key: name for name, field in keys.items()}
-    unknown = [name for name in only if name not in keys and name not in by_key]
-    if unknown:
-        raise StateError(f"{unknown[0]!r} is no scorecard field of this connection", code="SC-E022", next_step=f"one of {', '.join(sorted(keys))}")
-    return frozenset(by_key.get(name, name) for name in only)
+    by_name = {name for target in targets.values() for name in target.by_name}
+    found: set[str] = set()
+    for word in only:
+        named = {word} & by_name or {target.field_names[word] for target in targets.values() if word in target.field_names}
+        if not named:
+            raise StateError(f"{word!r} is no scorecard field of this connection", code="SC-E022", next_step=f"one of {', '.join(sorted(by_name))}")
+        found |= named
+    return frozenset(found)
 
 
 @dataclass
 class _One:
     """One record of a rollback: what it holds now, and the images of the run."""
 
-    object: str
+    target: Target
     record: str
     name: str | None
     now: Record | None
     images: Mapping[str, Write]
-    last: Mapping[tuple[str, str], Wire]
-    keys: Mapping[str, ScorecardField]
-    crm: str
+    last: Mapping[tuple[str, str], Last]
+    whole: bool
 
-    def changes(self, undone: Undone) -> tuple[FieldChange, ...]:
+    def update(self, undone: Undone, group: str | None) -> PlannedUpdate | None:
+        """What is to be written; None where nothing is."""
+        made = any(image.action == "create" for image in self.images.values())
         if self.now is None:
-            undone.left.append(Left(self.record, self.name, None, "the record was deleted or merged since"))
-            return ()
-        found = []
+            if made:
+                undone.as_before += len(self.images)
+            else:
+                undone.left.append(Left(self.record, self.name, None, "the record was deleted or merged since"))
+            return None
+        seen = Observed(self.name, self.now.version, inputs_hash(self.now.values, ()), {}, group)
+        reasons = {field: why for field, image in self.images.items() if (why := self._why_not(self.now, field, image))}
+        undone.left += [Left(self.record, self.name, field, why) for field, why in reasons.items()]
+        if made and self.whole and not reasons:
+            return self.target.update(self.record, seen, [self._change(self.now, image, None) for image in self.images.values()], "remove")
+        changes = []
         for field, image in self.images.items():
-            why = self._why_not(field, image)
-            if why:
-                undone.left.append(Left(self.record, self.name, field, why))
+            if field in reasons or (made and field in self._identity):
                 continue
-            known = self.keys[field]
-            held, before = fields.text(known, self.now.values.get(field)), fields.text(known, image.before)
-            if held == before:
+            known = self.target.by_name[field]
+            before = fields.text(known, image.before)
+            if fields.text(known, self.now.values.get(field)) == before:
                 undone.as_before += 1
             else:
-                after = fields.sent(known, before, self.crm)
-                kind: planning.ChangeKind = "empty" if before is None else "set" if held is None else "change"
-                found.append(FieldChange(known.key, field, held, after, kind, (f"as before run {image.run}",)))
-        return tuple(found)
+                changes.append(self._change(self.now, image, before))
+        return self.target.update(self.record, seen, changes) if changes else None
 
-    def _why_not(self, field: str, image: Write) -> str | None:
-        assert self.now is not None
-        if field not in self.keys:
+    @property
+    def _identity(self) -> frozenset[str]:
+        """Fields that say what a record of ours is of; they stay as long as it does."""
+        return frozenset(name for key, name in self.target.field_names.items() if key in IDENTITY)
+
+    def _change(self, now: Record, image: Write, before: str | None) -> FieldChange:
+        known = self.target.by_name[image.field]
+        held = fields.text(known, now.values.get(image.field))
+        kind: planning.ChangeKind = "empty" if before is None else "set" if held is None else "change"
+        return FieldChange(known.key, image.field, held, fields.sent(known, before, self.target.crm), kind, (f"as before run {image.run}",))
+
+    def _why_not(self, now: Record, field: str, image: Write) -> str | None:
+        known = self.target.by_name.get(field)
+        if known is None:
             return "the mapping does not name this field any more, so it may not be written"
         if image.scrubbed:
             return "the record was deleted once, and its values with it"
-        known, held = self.keys[field], self.now.values.get(field)
-        text = fields.text(known, held)
+        text = fields.text(known, now.values.get(field))
         if text == fields.text(known, image.before):
             return None
-        ours = self.last.get((self.record, field), image.after)
-        return None if text == fields.text(known, ours) else "somebody else has changed it since"
+        last = self.last.get((self.record, field))
+        ours = last.text if last is not None else fields.text(known, image.after)
+        return None if text == ours else "somebody else has changed it since"
 
 
 def _plan(app: App, connected: Connected, info: OrgInfo, run: int, updates: Sequence[PlannedUpdate], population: int) -> Plan:

@@ -146,7 +146,7 @@ def plan(
     out: Path | None = None,
 ) -> Made:
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
-    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, Shape.of(p.fields, p.pipelines)) for p in done.pulls]
+    items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, _shapes(app, p)) for p in done.pulls]
     id = app.store.plans.next_id()
     made = sync.plan(items, app.store, app.definitions, id=id, only=only)
     trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info) for item in items}
@@ -162,6 +162,12 @@ def plan(
         app.store.plans.supersede(id, list(trips))
     done.made = Made(made, path, sha256, trips)
     return done.made
+
+
+def _shapes(app: App, pulled: PullReport) -> dict[str, Shape]:
+    """What each object holds; the options of deals differ by record type."""
+    deal = app.mapping(pulled.connection).opportunities.object
+    return {object: Shape.of(found, pulled.pipelines if object == deal else ()) for object, found in pulled.fields.items()}
 
 
 def trips_of(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
@@ -221,6 +227,7 @@ def push(
             telling, hash_ = noted(report or Report(), connected, run.id), sha256 or app.store.plans.get(made.id).sha256
             pushed = sync.push(connected, app.store, made, run.id, report=telling, stopped=stopped, sha256=hash_, fail_on_stale=fail_on_stale)
             done.pushes.append(pushed)
+            done.failures += [Failure(name, error) for error in pushed.refused]
             run.status = "ok" if all(o.status in FINE for o in pushed.outcomes) and not pushed.left else "partial"
             run.summary = {**pushed.counts, "healed": len(pushed.healed), "calls": pushed.calls, "plan": made.id}
     tried = {p.connection for p in done.pushes if not p.trips}

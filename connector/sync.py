@@ -9,23 +9,23 @@ import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from typing import Literal
 
+from connector import grains
 from connector.connected import Connected, Definitions, MappedConnection
 from connector.crms.base import OrgInfo, Record, Value
-from connector.errors import Blocked, Finding, LeaseHeld
+from connector.errors import Blocked, Finding, LeaseHeld, MissingScope
 from connector.kpis.book import Book
-from connector.kpis.closed import closed_cards
-from connector.kpis.compute import DEFINITION_VERSION
-from connector.kpis.scorecards import Scorecard, scorecards
 from connector.model.records import DeadLetter
 from connector.pulls import Pull, PullReport, Report, StreamPull, live_stages, open_ids
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
 from connector.scorecard.apply import FINE, Outcome, apply, tally
-from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
+from connector.scorecard.fields import ScorecardField
 from connector.scorecard.fits import NO_RIGHT, Shape, without_right
-from connector.scorecard.plan import Desired, Observed, Plan, PlannedUpdate, Scope, Target
+from connector.scorecard.grains import MANIFESTS
+from connector.scorecard.plan import Plan, PlannedUpdate, Scope
 from connector.state import frames, ledger
 from connector.state.leases import Lease
 from connector.state.store import Store
@@ -41,13 +41,15 @@ LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped", "pending"]
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What became of a plan's part for one connection. ``trips``: the guards that stopped it, empty if it ran."""
+    """What became of a plan's part for one connection. ``trips``: the guards that stopped it, empty if it ran; ``refused``: objects on which the
+    credential may not write, while the others were written."""
 
     connection: str
     outcomes: tuple[Outcome, ...] = ()
     trips: tuple[Finding, ...] = ()
     calls: int = 0
     left: int = 0  # planned updates not tried: paused or stopped in between
+    refused: tuple[MissingScope, ...] = ()
 
     @property
     def healed(self) -> tuple[tuple[str, str], ...]:
@@ -128,13 +130,13 @@ def book(mapped: MappedConnection, store: Store, definitions: Definitions, as_of
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
-    """One connection's part of a plan to be made: whose org, the book it rests on, findings that block it, what the CRM's fields hold."""
+    """One connection's part of a plan to be made: whose org, the book it rests on, findings that block it, what the CRM's objects hold."""
 
     mapped: MappedConnection
     info: OrgInfo
     book: Book
     findings: Sequence[Finding] = ()
-    shape: Shape = field(default_factory=Shape)
+    shapes: Mapping[str, Shape] = field(default_factory=dict)
 
 
 def plan(
@@ -145,7 +147,7 @@ def plan(
     id: str,
     only: Sequence[str] = (),
 ) -> Plan:
-    """Desired − observed over the open deals of each connection, as of its book. ``only``: deal ids, for a plan of a few."""
+    """Desired − observed over every grain of each connection, as of its book. ``only``: deal ids, for a plan of a few."""
     parts = [_part(item, store, definitions, only) for item in items]
     return Plan(
         id=id,
@@ -158,59 +160,28 @@ def plan(
 
 def _part(item: PlanItem, store: Store, definitions: Definitions, only: Sequence[str]) -> tuple[Scope, list[PlannedUpdate], list[Finding]]:
     name, as_of = item.mapped.name, item.book.as_of
-    cards = scorecards(item.book)
-    mapped = {id: desired_values(card) for id, card in cards.items() if card.stage is not None}
-    mapped |= {
-        id: Desired(card.values, card.why) for id, card in closed_cards(item.book, item.mapped.mapping.scorecard.population.closed_days).items()
-    }
-    desired = {id: values for id, values in mapped.items() if not only or id in only}
-    observed = {
-        id: Observed(seen.name, seen.version, seen.inputs_hash, seen.observed, seen.group, seen.pipeline)
-        for id, seen in store.observed(name).items()
-        if id in desired
-    }
-    target = target_of(item.mapped, definitions)
-    found = planning.differences(target, desired, observed, _last_written(store, target), as_of, item.shape.misfit)
     waiting = store.dead_letters.quarantined(name, PUSH, QUARANTINE_AFTER)
-    held_back = tuple(u.id for u in found.updates if u.id in waiting and waiting[u.id].attempt == u.attempt)
+    found = grains.parts(item.mapped, item.info.currency, item.shapes, item.book, store, definitions, only)
+    updates: list[PlannedUpdate] = []
+    invalid: list[Finding] = []
+    findings = list(item.findings)
+    unchanged = held = 0
+    for part in found:
+        target, shape = part.target, item.shapes.get(part.target.object, Shape())
+        written = grains.last_written(store, target)
+        differ = planning.differences(target, part.desired, part.observed, written, as_of, shape.misfit, part.gone)
+        updates += differ.updates
+        invalid += differ.invalid
+        unchanged, held = unchanged + differ.unchanged, held + differ.held
+        findings += [*part.findings, *without_right(target, shape)]
+    held_back = tuple(u.reference for u in updates if u.reference in waiting and waiting[u.reference].attempt == u.attempt)
     scope = Scope(
         connection=name, crm=item.mapped.kind, org_id=item.info.org_id, mapping=definitions.version, as_of=as_of.isoformat(),
-        population=len(mapped), unchanged=found.unchanged, held=found.held, set_aside=sum(card.stage is None for card in cards.values()),
-        findings=(*item.findings, *without_right(target, item.shape)), quarantined=held_back,
+        population=sum(part.population for part in found if part.target.grain in grains.DEALS), unchanged=unchanged, held=held,
+        set_aside=sum(part.set_aside for part in found), findings=tuple(findings), quarantined=held_back,
+        populations={part.target.grain: part.population for part in found},
     )  # fmt: skip
-    return scope, [u for u in found.updates if u.id not in held_back], found.invalid
-
-
-def _last_written(store: Store, target: Target) -> dict[tuple[str, str], str | None]:
-    """What we wrote last, as canonical text."""
-    keys = {name: key for key, name in target.field_names.items()}
-    written = store.ledger.last_written(target.connection)
-    return {(record, name): fields.text(MANIFEST[keys[name]], value) for (record, name), value in written.items() if name in keys}
-
-
-def target_of(mapped: MappedConnection, definitions: Definitions) -> Target:
-    """Where the scorecard of a connection goes."""
-    return Target(
-        connection=mapped.name,
-        crm=mapped.kind,
-        object=mapped.mapping.opportunities.object,
-        field_names={key: name for key, name in mapped.mapping.scorecard.written.items() if key in MANIFEST},
-        stage_labels={rung.key: rung.label for rung in definitions.ladder.ladder},
-        definition=f"kpi {DEFINITION_VERSION} · map {definitions.version[:8]}",
-    )
-
-
-def desired_values(card: Scorecard) -> Desired:
-    """A deal's scorecard as inside values of the manifest: lists as the labels a rep reads."""
-    values: dict[str, object] = {}
-    for key in KEYS:
-        field_ = MANIFEST[key]
-        if field_.kind == "list":
-            text = card.text[key]
-            values[key] = None if text is None else [part for part in text.split(field_.separator) if part]
-        else:
-            values[key] = getattr(card, key)
-    return Desired(values, card.why)
+    return scope, [u for u in updates if u.reference not in held_back], invalid
 
 
 # -- push -------------------------------------------------------------------------------------------------------------
@@ -243,6 +214,7 @@ def push(
         raise Blocked(f"the plan is for org {scope.org_id}, the connection now leads to {info.org_id}", code="SC-E109")
     calls, planned = connected.crm.meter.calls, made.of(connected.name)
     outcomes: list[Outcome] = []
+    refused: list[MissingScope] = []
     inputs = connected.mapper.input_fields if input_fields is None else input_fields
     about = {"plan": made.id, "sha256": sha256, "mapping": scope.mapping}
 
@@ -254,10 +226,16 @@ def push(
     with store.leases.take(connected.name, PUSH, owner=store.owner) as lease:
         _settle(connected, store, run)
         log = _RunLedger(store, connected.name, made.id, run, lease, about)
-        for outcome in apply(planned, connected.crm, inputs, log, batch_size=connected.batch_of(len(planned)), go_on=go_on):
-            outcomes.append(outcome)
-            told.wrote(connected.name, len(outcomes), len(planned))
-    done = PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=len(planned) - len(outcomes))
+        for _, alike in groupby(planned, key=lambda update: update.object):
+            mine = list(alike)
+            try:
+                for outcome in apply(mine, connected.crm, inputs, log, batch_size=connected.batch_of(len(mine)), go_on=go_on):
+                    outcomes.append(outcome)
+                    told.wrote(connected.name, len(outcomes), len(planned))
+            except MissingScope as error:
+                refused.append(error)
+    left = len(planned) - len(outcomes)
+    done = PushReport(connected.name, tuple(outcomes), calls=connected.crm.meter.calls - calls, left=left, refused=tuple(refused))
     healed: dict[str, list[str]] = {}
     for record, name in done.healed:
         healed.setdefault(record, []).append(name)
@@ -284,24 +262,30 @@ def _settle(connected: Connected, store: Store, run: int) -> None:
     pending = store.ledger.pending(connected.name)
     if not pending:
         return
-    keys = {name: MANIFEST[key] for key, name in connected.mapped.mapping.scorecard.written.items() if key in MANIFEST}
-    by_record: dict[tuple[str, str], list[ledger.Write]] = {}
-    for write in pending:
-        by_record.setdefault((write.object, write.record), []).append(write)
+    places = {place.object: place for place in connected.mapper.places.values()}
     found: list[ledger.Settled] = []
     for object in sorted({write.object for write in pending}):
-        mine = {record: writes for (of, record), writes in by_record.items() if of == object}
-        names = sorted({write.field for writes in mine.values() for write in writes if write.field in keys})
-        now = connected.crm.fetch(object, sorted(mine), names)
+        mine: dict[str, list[ledger.Write]] = {}
+        for write in pending:
+            if write.object == object:
+                mine.setdefault(write.record, []).append(write)
+        place = places.get(object)
+        names = sorted({write.field for writes in mine.values() for write in writes if place is not None and write.field in place.kinds})
+        now = connected.crm.fetch(object, sorted(mine), names, place.key_field if place is not None else None)
         for record, writes in mine.items():
-            found += settled(writes, now.get(record), keys)
+            known = {name: MANIFESTS[place.grain][key] for key, name in place.fields.items()} if place is not None else {}
+            found += settled(writes, now.get(record), known)
     store.ledger.settle(run, connected.name, found)
 
 
 def settled(writes: Sequence[ledger.Write], record: Record | None, keys: Mapping[str, ScorecardField]) -> list[ledger.Settled]:
     """What one record says about the pending writes to it. ``keys``: field → its row of the manifest."""
+    action = writes[0].action
     if record is None:
-        return [ledger.Settled(w, "skipped", "the record is gone") for w in writes]
+        status: Literal["written", "skipped"] = "written" if action == "remove" else "skipped"
+        return [ledger.Settled(w, status, "not made: a crash came before" if action == "create" else "the record is gone") for w in writes]
+    if action == "remove":
+        return [ledger.Settled(w, "skipped", "not removed: a crash came before") for w in writes]
 
     def text(write: ledger.Write, value: Value) -> str | None:
         return fields.text(keys[write.field], value) if write.field in keys else ledger.wire_text(value)
@@ -330,23 +314,23 @@ class _RunLedger:
     about: Mapping[str, object]
 
     def before(self, batch: Sequence[PlannedUpdate]) -> None:
-        images = [ledger.Image(u.object, u.id, c.field, c.before, c.after) for u in batch for c in u.changes]
+        images = [ledger.Image(u.object, u.id, c.field, c.before, c.after, u.grain, u.action) for u in batch for c in u.changes]
         self.store.ledger.before_images(self.run, self.plan, self.connection, images, fence=self.lease.fence)
 
     def after(self, outcomes: Sequence[Outcome]) -> None:
         self.store.ledger.results(self.run, self.connection, [_in_ledger(o) for o in outcomes if o.status != "stale"], self.about)
         refused = [
-            DeadLetter(PUSH, o.update.id, o.code or "SC-E129", _said(o), attempt=o.update.attempt if o.status == "rejected" else None)
+            DeadLetter(PUSH, o.update.reference, o.code or "SC-E129", _said(o), attempt=o.update.attempt if o.status == "rejected" else None)
             for o in outcomes
             if o.status in ("rejected", "deferred")
         ]
         self.store.dead_letters.add(self.connection, refused, run=self.run)
-        self.store.dead_letters.mended(self.connection, PUSH, [o.update.id for o in outcomes if o.status in FINE])
+        self.store.dead_letters.mended(self.connection, PUSH, [o.update.reference for o in outcomes if o.status in FINE])
 
 
 def _in_ledger(outcome: Outcome) -> ledger.Outcome:
     status = LEDGER_STATUS[outcome.status]
-    return ledger.Outcome(outcome.update.id, status, outcome.code, outcome.message, outcome.version)
+    return ledger.Outcome(outcome.update.object, outcome.update.id, status, outcome.code, outcome.message, outcome.version, outcome.made)
 
 
 def _said(outcome: Outcome) -> str:

@@ -339,6 +339,16 @@ CREATE TABLE schema_snapshots (
     content JSON NOT NULL,
     PRIMARY KEY (connection, object)
 );
+CREATE TABLE scorecard_rows (
+    connection VARCHAR NOT NULL,
+    id VARCHAR NOT NULL,
+    "key" VARCHAR,
+    version VARCHAR,
+    observed JSON NOT NULL,
+    deleted BOOLEAN NOT NULL,
+    PRIMARY KEY (connection, id)
+);
+CREATE INDEX scorecard_rows_by_key ON scorecard_rows (connection, "key");
 CREATE TABLE set_aside (
     connection VARCHAR NOT NULL,
     stream VARCHAR NOT NULL,
@@ -392,7 +402,7 @@ CREATE TABLE writes (
     code VARCHAR,
     message VARCHAR,
     at DATETIME NOT NULL,
-    scrubbed BOOLEAN NOT NULL,
+    scrubbed BOOLEAN NOT NULL, grain VARCHAR DEFAULT 'opportunity' NOT NULL, action VARCHAR DEFAULT 'update' NOT NULL,
     PRIMARY KEY (id)
 );
 CREATE INDEX writes_by_record ON writes (connection, record);

@@ -37,14 +37,19 @@ def find(app: App, id: str, connection: str | None) -> tuple[str, str]:
     raise StateError(f"no deal {id} in the state", code="SC-E184", next_step="connector sync --pull-only, or check the id")
 
 
-def shown(app: App, name: str, card: Scorecard, seen: Seen) -> Iterator[Shown]:
+def shown(app: App, name: str, id: str, card: Scorecard, seen: Seen) -> Iterator[Shown]:
     """The scorecard of an open deal in the order of the keys: those that the mapping writes."""
-    from connector import sync
+    from connector import grains
     from connector.scorecard import fields
     from connector.scorecard.fields import KEYS, MANIFEST
 
-    target = sync.target_of(app.mapped(name), app.definitions)
-    desired = sync.desired_values(card)
+    targets = grains.targets(app.mapped(name), app.definitions)
+    target = next((targets[grain] for grain in grains.DEALS if grain in targets), None)
+    if target is None:
+        return
+    beside = app.store.scorecard_rows(name, target.object).get(id) if target.key_field else seen
+    observed = beside.observed if beside else {}
+    desired = grains.desired_values(card)
     for key in KEYS:
         if key not in target.field_names:
             continue
@@ -52,5 +57,5 @@ def shown(app: App, name: str, card: Scorecard, seen: Seen) -> Iterator[Shown]:
         if key == "stage" and target.crm == "salesforce":
             inside = target.stage_labels.get(str(inside), inside)
         value = fields.text(field, fields.wire(field, inside, target.crm))
-        held = fields.text(field, seen.observed.get(target.field_names[key]))
+        held = fields.text(field, observed.get(target.field_names[key]))
         yield Shown(key, field.label, target.field_names[key], value, held, tuple(desired.why.get(key, ())))

@@ -52,7 +52,7 @@ def _scorecard(app: App, id: str, key: str | None, connection: str | None, at: d
     if card is None:
         raise StateError(f"{record} is closed: scorecards are for open deals", code="SC-E184", next_step="connector explain an open deal")
     seen = app.store.observed(name)[record]
-    values = [v for v in deals.shown(app, name, card, seen) if key in (None, v.key)]
+    values = [v for v in deals.shown(app, name, record, card, seen) if key in (None, v.key)]
     said = seen.name if seen.name and app.resolved.settings.privacy.deal_names == "show" else ""
     apart = sum(v.value != v.held for v in values)
     state = f"{apart} of {len(values)} values differ in the CRM" if apart else "the CRM holds all of it"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import Table, count
 from connector.errors import CODES
+from connector.scorecard.grains import WORDS
 
 if TYPE_CHECKING:
     from connector.kpis.baseline import Progress
     from connector.kpis.definition import Measure
     from connector.kpis.series import Point
     from connector.model.standing import Standing
-    from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate
+    from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate, Scope
     from connector.sync import PullReport, PushReport
 
 SHOWN = 8
@@ -54,25 +55,34 @@ def compared(reports: Sequence[PullReport]) -> list[str]:
 
 
 def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool = True) -> list[str | Table]:
-    """A plan: verdict, per connection, per field, then deals with before → after and why."""
+    """A plan: verdict, per connection, per field, then records with before → after and why."""
     lines: list[str | Table] = [made.verdict()]
     for scope in made.scopes:
         mine = made.of(scope.connection)
         values = sum(len(u.changes) for u in mine)
         held = f" · {scope.held} wait for their week" if scope.held else ""
         aside = f" · {scope.set_aside} set aside (stage not mapped)" if scope.set_aside else ""
-        lines.append(f"  {scope.connection}  {len(mine):,} of {count(scope.population, 'open deal')}  {count(values, 'value')}{held}{aside}")
+        lines.append(f"  {scope.connection}  {_population(scope, mine)}  {count(values, 'value')}{held}{aside}")
+        lines += [f"  {finding.code}  {finding.message}" for finding in scope.findings if finding.severity == "warning"]
     for scope in made.scopes:
-        if mine := made.of(scope.connection):
-            lines += ["", _by_field(scope.connection, mine)]
+        for object in dict.fromkeys(update.object for update in made.of(scope.connection)):
+            heading = scope.connection if len(scope.populations) < 2 else f"{scope.connection} {object}"
+            lines += ["", _by_field(heading, [update for update in made.of(scope.connection) if update.object == object])]
     if limit == 0:
         return lines
     shown = made.updates if every else _interesting(made.updates, limit)
     for update in shown:
         lines += ["", *_update(update, names, len(update.changes) if every else FIELDS)]
     if len(shown) < len(made.updates):
-        lines += ["", f"… {count(len(made.updates) - len(shown), 'more deal')}, every field: connector plans show {made.id} --all"]
+        lines += ["", f"… {count(len(made.updates) - len(shown), 'more record')}, every field: connector plans show {made.id} --all"]
     return lines
+
+
+def _population(scope: Scope, mine: Sequence[PlannedUpdate]) -> str:
+    """How many of what would be written, grain by grain."""
+    planned = Counter(update.grain for update in mine)
+    known = scope.populations or {"opportunity": scope.population}
+    return ", ".join(f"{planned[grain]:,} of {count(n, WORDS[grain])}" for grain, n in known.items())
 
 
 def _interesting(updates: Sequence[PlannedUpdate], limit: int) -> list[PlannedUpdate]:
@@ -85,15 +95,16 @@ def _interesting(updates: Sequence[PlannedUpdate], limit: int) -> list[PlannedUp
     return found
 
 
-def _by_field(connection: str, mine: Sequence[PlannedUpdate]) -> Table:
+def _by_field(heading: str, mine: Sequence[PlannedUpdate]) -> Table:
     counts: dict[str, Counter[str]] = {}
     for update in mine:
         for change in update.changes:
             counts.setdefault(change.field, Counter())[change.kind] += 1
     rows = [(name, c["set"] or "", c["change"] or "", c["empty"] or "", c["clear"] or "", _moves(name, mine)) for name, c in counts.items()]
-    return Table((f"{connection} by field", ">set", ">change", ">empty", ">clear", ""), rows)
+    return Table((f"{heading} by field", ">set", ">change", ">empty", ">clear", ""), rows)
 
 
+SIGNS = {"update": "~", "create": "+", "remove": "-"}
 FEW = ("stage", "pace")
 
 
@@ -105,8 +116,8 @@ def _moves(name: str, mine: Sequence[PlannedUpdate]) -> str:
 
 
 def _update(update: PlannedUpdate, names: bool, limit: int) -> Iterable[str]:
-    title = f"{update.id}  {update.name or ''}" if names else update.id
-    yield f"~ {update.connection} {title}".rstrip()
+    title = f"{update.reference}  {update.name or ''}" if names else update.reference
+    yield f"{SIGNS[update.action]} {update.connection} {title}".rstrip()
     told = [change for change in update.changes if change.key not in ("updated_at", "definition")]
     for change in told[:limit]:
         yield f"    {change.field}  {_shown(change)}"
@@ -138,7 +149,7 @@ def pushed(reports: Sequence[PushReport], *, names: bool = True) -> list[str | T
             if outcome.status not in ("written", "unchanged"):
                 said_by_crm = f" {outcome.crm_code}" if outcome.crm_code else ""
                 named = f"  {outcome.update.name}" if names and outcome.update.name else ""
-                lines.append(f"  {outcome.status}  {outcome.update.id}{named}  {outcome.code}{said_by_crm}  {outcome.message}")
+                lines.append(f"  {outcome.status}  {outcome.update.reference}{named}  {outcome.code}{said_by_crm}  {outcome.message}")
                 if outcome.code in CODES:
                     known = CODES[outcome.code]
                     lines.append(f"      {known.meaning} → {known.next_step}")

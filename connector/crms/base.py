@@ -16,6 +16,9 @@ FieldType = Literal[
     "text", "long_text", "number", "percent", "money", "integer", "boolean", "date", "datetime",
     "picklist", "multipicklist", "reference", "id", "other",
 ]  # fmt: skip
+Grain = Literal["opportunity", "account", "contact", "rep", "snapshot", "companion"]
+"""What a scorecard is of. ``companion``: a deal, on a record of ours beside it."""
+WriteAction = Literal["update", "create", "remove"]
 Value = str | int | float | bool | None
 """A field's value as the CRM sent it: JSON scalar. Empty string and null both occur on HubSpot; dates are text."""
 
@@ -186,19 +189,22 @@ class Page:
 class Update:
     """Values to set on one record, in JSON wire form (see scorecard.fields.wire): None clears.
 
-    ``group``: what the record shares a lock with (its account); updates of one group travel side by side.
+    ``group``: what the record shares a lock with (its account); updates of one group travel side by side. ``action``: records of objects that
+    are ours are also made, under the key ``id`` in the field ``key_field`` (a second time the same: nothing is made twice), and removed.
     """
 
     object: str
     id: str
     values: Mapping[str, Value]
     group: str | None = None
+    action: WriteAction = "update"
+    key_field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class WriteResult:
     """What became of one update. ``status``: written; rejected (the CRM refused it, ``code`` and the CRM's own
-    ``crm_code`` and ``message`` say why); gone (deleted or merged); deferred (limits: try again)."""
+    ``crm_code`` and ``message`` say why); gone (deleted or merged); deferred (limits: try again). ``made``: id of the record that was made."""
 
     id: str
     status: Literal["written", "rejected", "gone", "deferred"]
@@ -206,6 +212,7 @@ class WriteResult:
     crm_code: str | None = None
     message: str | None = None
     version: str | None = None
+    made: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,12 +313,14 @@ class Crm(Protocol):
         """Calls that reading so many changed records takes, beforehand and roughly; 0 records: what an idle read takes."""
         ...
 
-    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
-        """Re-read known records now, by the id asked for; ids that are gone or merged away are absent."""
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
+        """Re-read known records now, by the id asked for; ids that are gone or merged away are absent. ``key_field``: the ids are keys, those of
+        records of an object of ours."""
         ...
 
     def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
-        """Exactly one result per update, whatever the batches did. Refuses fields outside the manifest with OutsideManifest."""
+        """Exactly one result per update, under its id, whatever the batches did. Refuses with OutsideManifest fields outside the manifest, and
+        to make or remove a record of an object that is not ours."""
         ...
 
     def close(self) -> None:

@@ -27,8 +27,11 @@ def managed(manifest: Manifest) -> Manifest:
 
 
 def refuse_outside(manifest: Manifest, updates: Sequence[Update]) -> None:
-    """Raises OutsideManifest if one update names one field that is not in the manifest. Call it before the first byte is sent."""
+    """Raises OutsideManifest if one update names one field that is not in the manifest, or makes or removes a record of an object that is not
+    ours. Call it before the first byte is sent."""
     for update in updates:
+        if update.action != "update" and not (update.object.lower().startswith(PREFIX) and update.object in manifest):
+            raise OutsideManifest(f"{update.object}: a record of it is never {'made' if update.action == 'create' else 'removed'}")
         outside = set(update.values) - manifest.get(update.object, frozenset())
         if outside:
             raise OutsideManifest(f"{update.object}: {', '.join(sorted(outside))}")

@@ -224,11 +224,11 @@ class MemoryCrm:
         self._known(stream.object, ())
         return max(1, -(-records // self._settings.page_size))
 
-    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
         self._known(object, fields)
         self._call(Call("fetch", object, tuple(fields), tuple(ids)))
         stream = StreamSpec("fetch", object, tuple(fields))
-        rows = {identity: self._rows[object].get(identity) for identity in ids}
+        rows = {identity: self._found(object, identity, key_field) for identity in ids}
         return {identity: _record(stream, row) for identity, row in rows.items() if row and not row.deleted}
 
     def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
@@ -307,14 +307,26 @@ class MemoryCrm:
             self._call(Call("write", batch[0].object, fields, tuple(update.id for update in batch)))
             yield from [self._write_one(update) for update in batch]
 
+    def _found(self, object_: str, id: str, key_field: str | None) -> _Row | None:
+        """A record by its id, or a live one by its key."""
+        if key_field is None:
+            return self._rows[object_].get(id)
+        return next((row for row in self._rows[object_].values() if not row.deleted and row.values.get(key_field) == id), None)
+
     def _write_one(self, update: Update) -> WriteResult:
-        row = self._rows[update.object].get(update.id)
-        if row is None or row.deleted:
-            return WriteResult(update.id, "gone", "SC-E128", "NOT_FOUND", "no such record")
+        row = self._found(update.object, update.id, update.key_field)
         refusal = self._refusals.get((update.object, update.id)) or self._refusal(update)
         if refusal:
             return refusal
+        if row is None and update.key_field is not None:
+            made = self.put(update.object, {update.key_field: update.id, **update.values})
+            return WriteResult(update.id, "written", version=self._clock.now().isoformat(), made=made)
+        if row is None or row.deleted:
+            return WriteResult(update.id, "gone", "SC-E128", "NOT_FOUND", "no such record")
         row.stamp = self._clock.now()
+        if update.action == "remove":
+            row.deleted = True
+            return WriteResult(update.id, "written")
         self._set(update.object, row, update.values, by="user")
         return WriteResult(update.id, "written", version=row.stamp.isoformat())
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from connector.crms.base import Meter, Option
+from connector.crms.base import Grain, Meter, Option
 
 SpecType = Literal["text", "number", "percent", "money", "date", "datetime", "picklist", "boolean", "lookup"]
-Grain = Literal["opportunity", "account", "contact", "rep", "snapshot", "companion"]
 
 
 @dataclass(frozen=True, slots=True)

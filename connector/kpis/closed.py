@@ -10,6 +10,9 @@ from typing import Any
 import polars as pl
 
 from connector.kpis.book import Book
+from connector.kpis.conversion import pilot_spans
+from connector.kpis.explain import blended_sentences, pilot_sentences
+from connector.kpis.results import recurring_and_capital
 from connector.kpis.text import day_text, stage_label
 
 ENDED: Mapping[str, Any] = {
@@ -35,7 +38,11 @@ def closed_cards(book: Book, days: int) -> dict[str, ClosedCard]:
     rows = book.deals.filter((pl.col("cls") != "open") & pl.col("closed").is_between(since, book.today) & pl.col("stage").is_not_null())
     found = {}
     for id, stage, entered, closed in rows.select("id", "stage", "entered", "closed").iter_rows():
-        said = [f"{stage_label(book.ladder, stage)}: closed on {day_text(closed)}"]
-        values = {"stage": stage, "stage_entered_on": entered, **ENDED}
-        found[id] = ClosedCard(values, dict.fromkeys(values, said))
+        said: Sequence[str] = [f"{stage_label(book.ladder, stage)}: closed on {day_text(closed)}"]
+        ended = {"stage": stage, "stage_entered_on": entered, **ENDED}
+        began, over = pilot_spans(book).get(id, (None, None))
+        beside = {"pilot_started_on": began, "pilot_ended_on": over, "blended_arr": recurring_and_capital(book)[id]}
+        pilot = list(pilot_sentences(book, id))
+        why = dict.fromkeys(ended, said) | {"pilot_started_on": pilot, "pilot_ended_on": pilot, "blended_arr": list(blended_sentences(book, id))}
+        found[id] = ClosedCard(ended | beside, why)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
 import polars as pl
 
@@ -173,6 +174,19 @@ def pilots(book: Book) -> pl.DataFrame:
 def running_pilots(book: Book) -> dict[str, int]:
     """Open deal with a running pilot → its cumulative pilot days so far."""
     return dict(pilots(book).filter("pilot_running").select("id", "pilot_days").iter_rows())
+
+
+@derived
+def visited_pilots(book: Book) -> frozenset[str]:
+    """Deals whose pilot is known by visits to the stage; the pilot dates of the others stand for it."""
+    return frozenset(book.dwell.filter(pl.col("stage") == "pilot")["opportunity"])
+
+
+@derived
+def pilot_spans(book: Book) -> dict[str, tuple[date, date | None]]:
+    """Deal with a pilot → (the day the first began, the day the last ended); None while one runs. Gaps between pilots lie inside."""
+    ended = pl.when(~pl.col("pilot_running")).then(pl.col("pilot_ended"))
+    return {id: (began, end) for id, began, end in pilots(book).select("id", "began", ended).iter_rows()}
 
 
 @kpi("average_pilot_duration", number=44, grain="opportunity, company", kind="leading", write_back="O K", needs=("stage:pilot",),

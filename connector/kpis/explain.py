@@ -11,8 +11,9 @@ import polars as pl
 
 from connector.kpis.benchmarks import Chance
 from connector.kpis.book import Book, derived
-from connector.kpis.conversion import running_pilots
+from connector.kpis.conversion import pilot_spans, running_pilots, visited_pilots
 from connector.kpis.programme import data_gaps
+from connector.kpis.results import with_capital
 from connector.kpis.stats import Curve
 from connector.kpis.text import day_text, labels_of, stage_label
 
@@ -93,6 +94,30 @@ def _later_closes(book: Book) -> dict[str, list[tuple[Any, ...]]]:
 @derived
 def _moves_back(book: Book) -> dict[str, list[tuple[Any, ...]]]:
     return _grouped(book.moves.filter("regression"), "stage", "to_stage", "moved")
+
+
+@derived
+def _money(book: Book) -> dict[str, tuple[Any, ...]]:
+    """Deal → (arr, arr_why, capital, capital_why)."""
+    return {id: tuple(values) for id, *values in with_capital(book).select("id", "arr", "arr_why", "capital", "capital_why").iter_rows()}
+
+
+def pilot_sentences(book: Book, id: str) -> Iterator[str]:
+    """What the first and the last day of a deal's pilots rest on. For deals of any class."""
+    began, ended = pilot_spans(book).get(id, (None, None))
+    if began is None:
+        yield "no pilot: neither a visit to the stage nor a start date"
+        return
+    source = "visits to the stage" if id in visited_pilots(book) else "the deal's pilot dates"
+    yield f"pilot from {began} " + ("on, still running" if ended is None else f"to {ended}") + f", from {source}"
+
+
+def blended_sentences(book: Book, id: str) -> Iterator[str]:
+    """The two parts of a deal's blended ARR, or why one is not known. For deals of any class."""
+    arr, arr_why, capital, capital_why = _money(book)[id]
+    years, currency = book.settings.money.capital_normalisation_years, book.rates.reporting
+    yield f"ARR not known: {arr_why}" if arr is None else f"ARR {arr:,.2f} {currency}"
+    yield f"capital not known: {capital_why}" if capital is None else f"capital {capital:,.2f} {currency} over {years:g} years"
 
 
 def _mine(context: Context, grouped: Callable[[Book], dict[str, list[tuple[Any, ...]]]]) -> list[tuple[Any, ...]]:
@@ -233,11 +258,20 @@ def _pilot(context: Context) -> Iterator[str]:
         yield f"pilot runs, {days} d so far, limit {context.book.settings.thresholds.pilot_limit_days} d"
 
 
+def _pilot_span(context: Context) -> Iterator[str]:
+    return pilot_sentences(context.book, context.row["id"])
+
+
+def _blended(context: Context) -> Iterator[str]:
+    return blended_sentences(context.book, context.row["id"])
+
+
 PARTS: Mapping[str, Callable[[Context], Iterator[str]]] = {
     "stage": _stage, "stage_entered_on": _stage, "days_in_stage": _stage, "stage_benchmark_days": _benchmark, "pace": _pace,
     "stale_reason": _stale, "open_gates": _gates, "gate_progress": _progress, "compliance_since": _compliance,
     "secq_received_on": _questionnaire, "pilot_limit_on": _pilot, "personas": _personas, "personas_missing": _missing,
     "last_buyer_activity": _last_touch, "touch_density": _density, "regressions": _regressions, "close_pushes": _pushes,
     "win_chance": _chance, "win_chance_n": _chance, "weighted_amount": _weighted, "data_gaps": _gaps,
+    "pilot_started_on": _pilot_span, "pilot_ended_on": _pilot_span, "blended_arr": _blended,
 }  # fmt: skip
 """Key of a scorecard → how its sentences are made."""

@@ -76,10 +76,17 @@ class _Due:
     later: list[InputRow]
 
 
+@derived
 def _milestones(book: Book) -> _Due:
     rows = [{**row, "on_time": row["done_on"] is not None and row["done_on"] <= row["due_on"]} for row in _rows(book, "milestones")]
     due = [row for row in rows if book.windows.rolling.holds(row["due_on"])]
     return _Due(due, [row for row in rows if row["due_on"] > book.today])
+
+
+@derived
+def punctuality(book: Book) -> dict[str, tuple[int, int]]:
+    """Account with milestones due in T12M → (how many were done by their day, how many were due)."""
+    return {account: (sum(row["on_time"] for row in mine), len(mine)) for account, mine in _by_account(_milestones(book).due).items()}
 
 
 @kpi("implementation_success_rate", number=93, grain="company", units="ratio", kind="lagging", write_back="K", needs=("milestones",),
@@ -258,6 +265,20 @@ def customer_sentiment_score(book: Book) -> Iterator[Row]:
         yield Row(f"account={account}", "asof", score, n, evidence=_felt(_feelings(book)[account]))
 
 
+@derived
+def recent_events(book: Book) -> dict[str, list[InputRow]]:
+    """Account of expansion_events.csv → its events of T90D, each (event, day) once, by day and name."""
+    recent = trailing(TICKET_DAYS, book.today)
+    found_events: dict[str, list[InputRow]] = {}
+    for account, mine in _by_account(_rows(book, "expansion_events")).items():
+        distinct: dict[tuple[date, str], InputRow] = {}
+        for row in mine:
+            if recent.holds(row["date"]):
+                distinct.setdefault((row["date"], row["event"]), row)
+        found_events[account] = [distinct[key] for key in sorted(distinct)]
+    return found_events
+
+
 @kpi("expansion_trigger_events", number=98, grain="account", units={"": "count", "seat_threshold": "bool"}, kind="leading", write_back="A",
      needs=("expansion_events", "adoption"), source=f"80 % of seats, new facilities, hiring, acquisitions ({HEALTHCARE})",
      rests_on="none")  # fmt: skip
@@ -274,23 +295,19 @@ def expansion_trigger_events(book: Book) -> Iterator[Row]:
     >>> book.show("expansion_trigger_events", subject="account=A1")
     '2 count, n=2'
     """
-    given, recent = book.inputs.rows("expansion_events"), trailing(TICKET_DAYS, book.today)
+    given, events = book.inputs.rows("expansion_events"), recent_events(book)
     if given is None and book.inputs.rows("adoption") is None:
         yield missing("company", "asof")
         return
-    events = _by_account(_rows(book, "expansion_events"))
     for account in sorted({*events, *_seats(book)}):
         subject, share, seats = f"account={account}", adoption(book).get(account), _seats(book).get(account, [])
         reached = None if share is None else share >= book.settings.health_tier.expansion_ready.adoption_at_least
         told = of_inputs(seats, "account", "date", "active", "licensed")
-        mine = [row for row in events.get(account, []) if recent.holds(row["date"])]
-        distinct: dict[tuple[str, date], InputRow] = {}
-        for row in mine:
-            distinct.setdefault((row["event"], row["date"]), row)
+        mine = events.get(account, [])
         if given is None:
             yield missing(subject, "asof", small=False)
         else:
-            number, both = len(distinct) + bool(reached), of_inputs(list(distinct.values()), "account", "date", "event")
+            number, both = len(mine) + bool(reached), of_inputs(mine, "account", "date", "event")
             yield count(subject, "asof", number, evidence=together([both, told if reached else None]))
         if reached is None:
             yield Row(subject, "asof", None, 0, "seat_threshold", reason="no_denominator" if account in _seats(book) else "missing_input")

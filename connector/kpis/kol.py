@@ -113,7 +113,8 @@ def kol_contact_frequency(book: Book) -> Iterator[Row]:
     yield quotient("company", "asof", told.height / thirties, active.height, active.height, small=False, evidence=active)
 
 
-def _referred(book: Book) -> pl.DataFrame:
+def referred(book: Book) -> pl.DataFrame:
+    """New business created in T12M from a lead source that is a referral by a key opinion leader; nothing where no source is named."""
     sources = list(book.settings.kol_score.lead_sources)
     return book.new_business.filter(pl.col("source").is_in(sources) & book.windows.rolling.covers("created"))
 
@@ -132,7 +133,7 @@ def kol_referred_leads(book: Book) -> Iterator[Row]:
     if not book.settings.kol_score.lead_sources:
         yield missing("company", book.windows.rolling.label, small=False)
         return
-    deals = _referred(book)
+    deals = referred(book)
     yield count("company", book.windows.rolling.label, deals.height, evidence=of_deals(deals, "source", "created"))
 
 
@@ -152,7 +153,7 @@ def kol_engagement_conversion(book: Book) -> Iterator[Row]:
     if not book.settings.kol_score.lead_sources:
         yield missing("company", book.windows.rolling.label)
         return
-    deals = _referred(book)
+    deals = referred(book)
     closed = deals.filter(pl.col("cls") != "open")
     told = of_deals(closed, "closed", (pl.col("cls") == "won").alias("won"))
     pending = deals.height - closed.height

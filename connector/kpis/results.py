@@ -114,19 +114,34 @@ def net_new_arr(book: Book) -> Iterator[Row]:
 
 
 @derived
+def with_capital(book: Book) -> pl.DataFrame:
+    """Deals with capital (0 counts as known), capital_why and capital_share (a year's part of it), at the rate of the close or of today."""
+    years = Decimal(str(book.settings.money.capital_normalisation_years))
+    currencies, days = book.deals["currency"].to_list(), book.deals["closed"].fill_null(book.today).to_list()
+    capital, why = converted("capital", book.deals["capital_amount"].to_list(), currencies, days, book.rates, zero_counts=True)
+    share = pl.Series("capital_share", [None if invested is None else (invested / years).quantize(PLACES) for invested in capital], dtype=MONEY)
+    return book.deals.with_columns(capital, why, share)
+
+
+@derived
+def recurring_and_capital(book: Book) -> dict[str, Decimal | None]:
+    """Deal → ARR + a year's part of its capital, the part that is not known left out; None where neither is (formula F10 of the scorecard)."""
+    rows = with_capital(book).select("id", "arr", "capital_share").iter_rows()
+    return {id: None if arr is None and share is None else (arr or Decimal(0)) + (share or Decimal(0)) for id, arr, share in rows}
+
+
+@derived
 def blended(book: Book) -> pl.DataFrame:
     """Deals won with blended (ARR, else projected pull-through, + a year's part of the capital) and blended_why, capital, pull_through."""
-    years = Decimal(str(book.settings.money.capital_normalisation_years))
-    won = book.won(book.windows.all)
+    won = with_capital(book).filter(pl.col("id").is_in(book.won(book.windows.all)["id"].implode()))
     currencies, days = won["currency"].to_list(), won["closed"].to_list()
-    capital, _ = converted("capital", won["capital_amount"].to_list(), currencies, days, book.rates, zero_counts=False)
     through, _ = converted("pull_through", won["projected_pull_through"].to_list(), currencies, days, book.rates, zero_counts=False)
     values = []
-    for arr, pulled, invested in zip(won["arr"], through, capital, strict=True):
+    for arr, pulled, share in zip(won["arr"], through, won["capital_share"], strict=True):
         yearly = pulled if not arr and pulled is not None else arr
-        values.append(None if yearly is None else yearly + ((invested or Decimal(0)) / years).quantize(PLACES))
+        values.append(None if yearly is None else yearly + (share or Decimal(0)))
     found = pl.Series("blended", values, dtype=MONEY)
-    return won.with_columns(capital, through, found, blended_why=pl.when(found.is_null()).then(pl.col("arr_why")))
+    return won.with_columns(through, found, blended_why=pl.when(found.is_null()).then(pl.col("arr_why")))
 
 
 @kpi("blended_arr", number=14, grain="company", units="money", kind="lagging", write_back="K",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -81,9 +81,24 @@ def _against_start(book: Book, column: str) -> Iterator[Row]:
         yield missing("company", window.label)
         return
     for subject, part in slices(cohort, "segment"):
-        known, left_out = _rated(part)
-        told = _of_accounts(known, "arr", column)
-        yield quotient(subject, window.label, total(known[column]), total(known["arr"]), known.height, excluded=left_out, evidence=told)
+        yield _to_start(subject, window.label, part, column)
+
+
+def _to_start(subject: str, window: str, part: pl.DataFrame, column: str) -> Row:
+    known, left_out = _rated(part)
+    told = _of_accounts(known, "arr", column)
+    return quotient(subject, window, total(known[column]), total(known["arr"]), known.height, excluded=left_out, evidence=told)
+
+
+def nrr_of(book: Book, groups: Mapping[str, Sequence[str]]) -> Iterator[Row]:
+    """:func:`nrr` of groups of accounts (account at the top → its members), for those in which somebody was a customer then."""
+    cohort = customers(book)
+    if cohort is not None:
+        there = set(cohort["account"])
+        for top, members in groups.items():
+            mine = [account for account in members if account in there]
+            if mine:
+                yield _to_start(f"account={top}", book.windows.rolling.label, cohort.filter(pl.col("account").is_in(mine)), "arr_now")
 
 
 @kpi("nrr", number=84, grain="segment, company", units="ratio", kind="lagging", write_back="A K", needs=("arr_ledger",), rests_on="none",
@@ -200,6 +215,17 @@ def _outcome(book: Book, due: date, renewed: Decimal | None, on: date | None) ->
     if renewed is None or (on is not None and on > book.today):
         return "pending" if book.today <= limit else "lost"
     return "renewed" if renewed > 0 and (on is None or on <= limit) else "lost"
+
+
+@derived
+def next_renewals(book: Book) -> dict[str, date]:
+    """Account → the earliest day on which a renewal of it is due that nobody has decided, whenever that is; it is lost when its time is over."""
+    index, found_days = account_index(book), dict[str, date]()
+    for row in book.inputs.rows("renewals") or ():
+        if _outcome(book, row["due_on"], row["renewed"], row["renewed_on"]) == "pending":
+            account = found(index, row["account_key"])
+            found_days[account] = min(row["due_on"], found_days.get(account, row["due_on"]))
+    return found_days
 
 
 def _decided(due: pl.DataFrame) -> tuple[pl.DataFrame, int]:

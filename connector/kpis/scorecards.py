@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from connector.kpis.benchmarks import Chance, stage_benchmark, win_chance
 from connector.kpis.book import Book, derived
 from connector.kpis.compliance import reviews
-from connector.kpis.conversion import running_pilots
+from connector.kpis.conversion import pilot_spans, running_pilots
 from connector.kpis.engagement import personas_lacking, personas_of, present_touches
 from connector.kpis.explain import Context, Gate, Why
 from connector.kpis.pipeline import weighted
 from connector.kpis.programme import FIELDS, data_gaps
+from connector.kpis.results import recurring_and_capital
 from connector.kpis.speed import pushes, regressions
 from connector.kpis.stage_times import paces
 from connector.kpis.stats import Curve
 from connector.kpis.text import day_text, labels_of, stage_label
 
+BESIDE_GOLDEN = frozenset({"pilot_started_on", "pilot_ended_on", "blended_arr", "context"})
+"""Fields of a scorecard that the golden file does not know: the CRM's formulas stand on them, or show them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
     """One open deal. The fields up to ``data_gaps`` are the manifest keys; ``text``: the text fields as a rep reads them (not cut);
-    the rest is shown, not written. Unrounded; None: unknown or not applicable, never 0.
+    ``pilot_started_on`` to ``blended_arr``: written only where the CRM has nothing of its own; the rest is shown, not written. Unrounded; None:
+    unknown or not applicable, never 0. Money is in the reporting currency.
     """
 
     stage: str | None
@@ -52,6 +58,9 @@ class Scorecard:
     touches_in_stage: int | None
     weighted_amount: float | None
     stale: bool
+    pilot_started_on: date | None
+    pilot_ended_on: date | None
+    blended_arr: Decimal | None
     context: Context
 
     @property
@@ -61,7 +70,7 @@ class Scorecard:
 
     def as_dict(self) -> dict[str, Any]:
         """Exactly the keys of the golden file's ``expected_scorecards``, ready for JSON (dates ISO)."""
-        return {f.name: _json(getattr(self, f.name)) for f in fields(self) if f.name != "context"}
+        return {f.name: _json(getattr(self, f.name)) for f in fields(self) if f.name not in BESIDE_GOLDEN}
 
 
 def _json(value: Any) -> Any:
@@ -86,6 +95,7 @@ def _card(book: Book, row: dict[str, Any]) -> Scorecard:
     touches, touch_days = present_touches(book).get(id, (None, 0))
     lacking, gaps, stale = personas_lacking(book)[id][0], data_gaps(book)[id][0], _stale_reasons(row)
     review = reviews(book).get(id)
+    pilot_began, pilot_ended = pilot_spans(book).get(id, (None, None))
     context = _context(book, row, usual, chance, gates, touches)
     return Scorecard(
         stage=stage,
@@ -121,6 +131,9 @@ def _card(book: Book, row: dict[str, Any]) -> Scorecard:
         touches_in_stage=touches,
         weighted_amount=None if row["weighted"] is None else float(row["weighted"]),
         stale=row["stale"],
+        pilot_started_on=pilot_began,
+        pilot_ended_on=pilot_ended,
+        blended_arr=recurring_and_capital(book)[id],
         context=context,
     )
 

@@ -27,7 +27,7 @@ DEAL_DATES = (
 )  # fmt: skip
 
 _SCHEMAS: dict[str, dict[str, str]] = {
-    "accounts": {"text": "id name segment territory region merged_into key", "flag": "reference"},
+    "accounts": {"text": "id name segment territory region parent merged_into key", "flag": "reference"},
     "owners": {"text": "id name key", "flag": "active"},
     "opportunities": {
         "text": "id name account owner pipeline deal_type currency lead_source product lost_reason segment territory stage raw_stage key",
@@ -44,7 +44,7 @@ _SCHEMAS: dict[str, dict[str, str]] = {
     "amount_history": {"text": "opportunity", "instant": "at", "money": "amount"},
     "splits": {"text": "opportunity owner", "number": "share"},
     "gates": {"text": "opportunity gate result required quality", "date": "opened_on decided_on"},
-    "contacts": {"text": "id title role persona key"},
+    "contacts": {"text": "id account title role persona key"},
     "opportunity_contacts": {"text": "opportunity contact persona stance", "date": "added_on"},
     "activities": {
         "text": "id kind direction topic owner contact outcome created_by opportunity account",

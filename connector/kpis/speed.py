@@ -225,17 +225,21 @@ def _handed_over(book: Book, row: dict[str, Any], won: pl.DataFrame) -> Row:
 
 
 @derived
-def first_cases(book: Book) -> pl.DataFrame:
-    """account, opportunity (the earliest deal with a case), first_case_on, activity and first_touch_on (null: no two-way touch), days.
-
-    Touches with the account itself and with any of its deals."""
+def first_contacts(book: Book) -> pl.DataFrame:
+    """account, activity, first_touch_on: the first two-way touch with each account itself or with any of its deals."""
     home = book.deals.select(pl.col("id").alias("opportunity"), deal_account="account")
     two_way = book.activities.filter("two_way").join(home, on="opportunity", how="left", maintain_order="left")
-    ways = [two_way.select("id", "on", account=pl.col(column)) for column in ("account", "deal_account")]
-    first = pl.concat(ways).drop_nulls("account").sort("on", "id").unique("account", keep="first", maintain_order=True)
+    ways = [two_way.select(pl.col(column).alias("account"), activity="id", first_touch_on="on") for column in ("account", "deal_account")]
+    every = pl.concat(ways).drop_nulls("account").sort("first_touch_on", "activity")
+    return every.unique("account", keep="first", maintain_order=True)
+
+
+@derived
+def first_cases(book: Book) -> pl.DataFrame:
+    """account, opportunity (the earliest deal with a case), first_case_on, activity and first_touch_on (null: no two-way touch), days."""
     cases = book.new_business.filter(pl.col("first_case_on").is_not_null() & pl.col("account").is_not_null()).sort("first_case_on", "id")
     cases = cases.unique("account", keep="first", maintain_order=True).select("account", pl.col("id").alias("opportunity"), "first_case_on")
-    joined = cases.join(first.select("account", activity="id", first_touch_on="on"), on="account", how="left", maintain_order="left")
+    joined = cases.join(first_contacts(book), on="account", how="left", maintain_order="left")
     return joined.with_columns(days=(pl.col("first_case_on") - pl.col("first_touch_on")).dt.total_days()).sort("account")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
@@ -15,12 +15,13 @@ from connector.mapping import names, streams, values
 from connector.mapping.activities import ActivityMapper
 from connector.mapping.deals import DealMapper
 from connector.mapping.people import PeopleMapper
+from connector.mapping.places import OURS, Place, places
 from connector.mapping.schema import CrmMapping
 from connector.mapping.sections import SectionMapper
 from connector.mapping.stages import StageMap
 from connector.mapping.uses import input_key
 from connector.model.ladder import Ladder
-from connector.model.records import Mapped, Owner
+from connector.model.records import Mapped, Owner, Tombstone
 
 PREFIXES: Mapping[str, str] = MappingProxyType({"006": "opportunity", "001": "account", "003": "contact", "00Q": "lead"})
 """First three characters of a Salesforce id → what it is."""
@@ -77,6 +78,12 @@ class Mapper:
         if salesforce:
             self._by_stream["stage_history"] = deals.history_row
         self._by_stream |= self._activities(robots)
+        self.places = places(mapping)
+        for place in self.places.values():
+            if place.grain in OURS:
+                self._by_stream[place.stream] = partial(_row_of_ours, place)
+            elif place.grain != "opportunity":
+                self._by_stream[place.stream] = partial(_with_row, place, self._by_stream[place.stream])
 
     def _activities(self, robots: Collection[str]) -> dict[str, Callable[[Record], Mapped]]:
         made = ActivityMapper(self.mapping, self._calendar, self._prefixes, frozenset(robots))
@@ -118,6 +125,9 @@ class Mapper:
             return Kept(stream)
         if stream in ("owners", "stage_history", "contact_roles"):
             return None
+        for place in self.places.values():
+            if place.stream == stream:
+                return Kept("scorecard_rows", f"{place.object}:")
         if self.mapping.crm == "hubspot":
             return Kept("activities", f"{stream}:")
         return Kept("activities", {"tasks": TASK, "events": EVENT, "emails": MESSAGE}[stream])
@@ -125,6 +135,18 @@ class Mapper:
     def map(self, stream: str, record: Record) -> Mapped:
         """What one record of a stream becomes. Raises RecordError naming the field, never its value; KeyError for an unknown stream."""
         return self._by_stream[stream](record)
+
+
+def _row_of_ours(place: Place, record: Record) -> Mapped:
+    if record.deleted:
+        return Mapped(tombstones=(Tombstone("scorecard_rows", place.id(record)),))
+    return Mapped(rows=(place.row(record),))
+
+
+def _with_row(place: Place, map: Callable[[Record], Mapped], record: Record) -> Mapped:
+    """A record of the company's own, and beside it what it holds of our fields."""
+    mapped, ours = map(record), _row_of_ours(place, record)
+    return replace(mapped, rows=(*mapped.rows, *ours.rows), tombstones=(*mapped.tombstones, *ours.tombstones))
 
 
 def _salesforce_owner(key: str | None, record: Record) -> Mapped:

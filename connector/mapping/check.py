@@ -24,11 +24,15 @@ _SUITED: Mapping[names.Kind, frozenset[str]] = {
     "date": frozenset({"date", "datetime"}),
     "instant": frozenset({"datetime"}),
 }
+SCORECARDS: Mapping[str, Mapping[str, names.ScorecardKind]] = {
+    "opportunity": names.WRITTEN, "account": names.ACCOUNT_SCORECARD, "contact": names.CONTACT_SCORECARD,
+}  # fmt: skip
 _SCORECARD_TYPES: Mapping[names.ScorecardKind, frozenset[str]] = {
     "text": frozenset({"text", "long_text", "picklist"}),
     "date": frozenset({"date"}),
     "datetime": frozenset({"datetime"}),
     "number": frozenset({"number", "integer", "percent", "money"}),
+    "flag": frozenset({"boolean"}),
 }
 _TYPE_WORDS = {"long_text": "long text", "boolean": "true or false", "multipicklist": "a multiple choice", "picklist": "a choice"}
 
@@ -180,7 +184,7 @@ def _scorecard(document: Document, use: FieldUse, fields: Mapping[str, Field]) -
     if not field.writable or field.calculated:
         why = "is calculated" if field.calculated else "may not be edited by this user"
         yield document.finding("SC-E153", f"{use.field} {why}", use.path, next="assign the permission set KPI_Scorecard_Integration")
-    kind = names.WRITTEN.get(use.canonical or "") if use.path[1] == "opportunity" else None
+    kind = SCORECARDS[str(use.path[1])].get(use.canonical or "")
     if kind is not None and field.type not in _SCORECARD_TYPES[kind]:
         word = _TYPE_WORDS.get(field.type, field.type)
         yield document.finding("SC-E154", f"{use.field} is {word}; {use.canonical} needs {kind}", use.path, next="provision it under another name")

@@ -415,11 +415,15 @@ def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
             elif field in seen:
                 yield document.finding("SC-E020", f"{field} already holds {seen[field]}", path)
             seen[field] = key
-    if mapping.scorecard.mode == "two_fields" and not mapping.scorecard.written:
+    if mapping.scorecard.mode == "two_fields" and not mapping.written:
         said = "mode two_fields writes pace and stale_reason: name at least one of them"
         yield document.finding("SC-E025", said, ("scorecard", "mode"))
     if mapping.scorecard.mode == "companion" and mapping.crm != "salesforce":
         yield document.finding("SC-E020", "mode companion is for Salesforce only", ("scorecard", "mode"))
+    if mapping.crm != "salesforce":
+        for section, where in (("rep", mapping.scorecard.rep), ("snapshot", mapping.scorecard.snapshot)):
+            if where is not None and where.object is not None:
+                yield document.finding("SC-E020", f"an object for {section} rows is for Salesforce only", ("scorecard", section, "object"))
     objects = [("rep", mapping.scorecard.rep), ("snapshot", mapping.scorecard.snapshot)]
     for section, named in objects:
         if named is not None and named.object is not None and not pattern.fullmatch(named.object):

@@ -11,8 +11,9 @@ from connector.crms.base import Record, Value, Version, inputs_hash
 from connector.errors import RecordError
 from connector.mapping import names, values
 from connector.mapping.people import PeopleMapper, main_link, reference
+from connector.mapping.places import places
 from connector.mapping.schema import CrmMapping, GateSource, Source
-from connector.mapping.streams import HISTORY, HISTORY_COLUMNS, RECORD_TYPE, scorecard_fields
+from connector.mapping.streams import HISTORY, HISTORY_COLUMNS, RECORD_TYPE
 from connector.mapping.uses import input_key, is_denied
 from connector.model.records import Account, CanonicalRecord, Change, GateEvidence, Mapped, Opportunity, Replace, Tombstone
 
@@ -29,9 +30,8 @@ class DealMapper:
         self._account_key, self._deal_key = input_key(mapping, "accounts"), input_key(mapping, "opportunities")
         self._dimensions = {key: source for key, source in mapping.opportunities.dimensions.items() if self._readable(source)}
         self._gate_sources = {gate: self._readable_gate(source) for gate, source in mapping.gates.items()}
-        self._managed = scorecard_fields(mapping)
+        self._place = places(mapping).get("opportunity")
         self._inputs = inputs
-        self._numeric = frozenset(field for key, field in mapping.scorecard.written.items() if names.WRITTEN[key] == "number")
 
     def _readable(self, source: Source) -> bool:
         object = source.parent or self._mapping.opportunities.object
@@ -64,7 +64,7 @@ class DealMapper:
             native_pipeline=values.text(record.values.get(pipeline)) or ("Master" if salesforce else None),
             key=_key(record, self._deal_key), modified_at=record.modified_at, version=record.version,
             inputs_hash=inputs_hash(record.values, self._inputs),
-            observed={f: values.wire_text(record.values.get(f), numeric=f in self._numeric) for f in sorted(self._managed)},
+            observed={} if self._place is None else self._place.observed(record),
             dimensions={key: values.typed(record.values.get(s.field), s, "text", self._calendar) for key, s in self._dimensions.items()},
             **dict(self._own_fields(record)),
         )  # fmt: skip

@@ -86,27 +86,54 @@ INPUTS = (
     "persona_ratings", "fx",
 )  # fmt: skip
 
-ScorecardKind = Literal["text", "date", "datetime", "number"]
+ScorecardKind = Literal["text", "date", "datetime", "number", "flag"]
 WRITTEN: Mapping[str, ScorecardKind] = {
     "stage": "text", "stage_entered_on": "date", "stage_benchmark_days": "number", "pace": "text", "open_gates": "text",
     "gate_progress": "number", "compliance_since": "date", "secq_received_on": "date", "pilot_limit_on": "date", "personas": "text",
     "personas_missing": "text", "last_buyer_activity": "date", "touch_density": "number", "regressions": "number", "close_pushes": "number",
     "stale_reason": "text", "win_chance": "number", "win_chance_n": "number", "data_gaps": "text", "updated_at": "datetime",
-    "definition": "text",
+    "definition": "text", "pilot_started_on": "date", "pilot_ended_on": "date", "blended_arr": "number",
 }  # fmt: skip
 """Scorecard keys of a deal that the connector writes → the type the CRM field must have."""
+ANCHORS = ("pilot_started_on", "pilot_ended_on")
+"""Written only where the mapping names no field of the company's own for the day."""
+CALCULATED: Mapping[str, tuple[str, ...]] = {"salesforce": ("blended_arr",), "hubspot": ()}
+"""Of the written keys those that a formula of that CRM shows."""
 TWO_FIELDS = ("pace", "stale_reason")
 """All that is written in the two-field mode."""
 COMPUTED = (
     "days_in_stage", "days_in_crm_stage", "stalled", "deal_age", "pilot_days", "pilot_overrun", "secq_days", "loi_to_secq_days",
-    "clearance_to_order_days", "blended_arr", "days_since_buyer", "weighted_amount", "pilot_started_on", "pilot_ended_on",
+    "clearance_to_order_days", "days_since_buyer", "weighted_amount",
 )  # fmt: skip
-"""Scorecard keys that a formula of the CRM shows, and anchors: named so that check can look for them, never written."""
-ACCOUNT_SCORECARD = (
-    "arr", "nrr_12m", "renewal_on", "health_tier", "health_reason", "adoption", "milestones_on_time", "go_live_days",
-    "pull_through_per_unit", "open_pipeline", "active_kols", "expansion_triggers", "first_contact_on",
-)  # fmt: skip
-CONTACT_SCORECARD = ("kol_score", "kol_last_touch", "kol_referred_deals")
+"""Scorecard keys that a formula of the CRM shows: named so that check can look for them, never written."""
+ACCOUNT_SCORECARD: Mapping[str, ScorecardKind] = {
+    "arr": "number", "nrr_12m": "number", "renewal_on": "date", "health_tier": "text", "health_reason": "text", "adoption": "number",
+    "milestones_on_time": "text", "go_live_days": "number", "pull_through_per_unit": "number", "open_pipeline": "number", "active_kols": "number",
+    "expansion_triggers": "text", "first_contact_on": "date",
+}  # fmt: skip
+CONTACT_SCORECARD: Mapping[str, ScorecardKind] = {"kol_score": "number", "kol_last_touch": "date", "kol_referred_deals": "number"}
+
+RECORD_CURRENCY = "CurrencyIsoCode"
+"""There where an org has several currencies: each record is in one of them."""
+KEY_FIELD = "KPI_Key__c"
+"""By which records of our own objects are found."""
+COMPANION_OBJECT = "KPI_Scorecard__c"
+COMPANION_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {"key": (KEY_FIELD, "text"), "deal": ("KPI_Opportunity__c", "text")}
+"""Beside the fields of the deal: key → field of that object and its type. So too below."""
+REP_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {
+    "key": (KEY_FIELD, "text"), "user": ("KPI_User__c", "text"), "period": ("KPI_Period__c", "text"), "quota": ("KPI_Quota__c", "number"),
+    "won": ("KPI_Won__c", "number"), "attainment": ("KPI_Attainment__c", "number"), "coverage": ("KPI_Coverage__c", "number"),
+    "weighted_coverage": ("KPI_Weighted_Coverage__c", "number"), "pipeline_created": ("KPI_Pipeline_Created__c", "number"),
+    "win_rate": ("KPI_Win_Rate__c", "number"), "win_rate_n": ("KPI_Win_Rate_N__c", "number"), "cycle_days": ("KPI_Cycle_Days__c", "number"),
+    "show_rate": ("KPI_Show_Rate__c", "number"), "stuck_deals": ("KPI_Stuck_Deals__c", "number"), "data_health": ("KPI_Data_Health__c", "number"),
+    "first_order_days": ("KPI_First_Order_Days__c", "number"), "capacity": ("KPI_Capacity__c", "number"),
+}  # fmt: skip
+SNAPSHOT_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {
+    "key": (KEY_FIELD, "text"), "name": ("KPI_Name__c", "text"), "variant": ("KPI_Variant__c", "text"), "subject": ("KPI_Subject__c", "text"),
+    "window": ("KPI_Window__c", "text"), "value": ("KPI_Value__c", "number"), "unit": ("KPI_Unit__c", "text"), "n": ("KPI_N__c", "number"),
+    "low_n": ("KPI_Low_N__c", "flag"), "ci_low": ("KPI_CI_Low__c", "number"), "ci_high": ("KPI_CI_High__c", "number"),
+    "reason": ("KPI_Reason__c", "text"), "as_of": ("KPI_As_Of__c", "date"),
+}  # fmt: skip
 
 ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {
     "salesforce": ("Task", "Event", "EmailMessage"), "hubspot": ("calls", "emails", "meetings", "tasks"),

@@ -236,17 +236,6 @@ class Scorecard(Strict):
     rep: RepScorecard | None = None
     snapshot: SnapshotScorecard | None = None
 
-    @property
-    def written(self) -> Mapping[str, str]:
-        """Key → field of the deal's fields that are switched on and written by the connector; formulas and anchors are left out.
-
-        None in companion mode: the deal itself is never written then.
-        """
-        if self.mode == "companion":
-            return {}
-        among = names.TWO_FIELDS if self.mode == "two_fields" else names.WRITTEN
-        return {key: field for key, field in self.opportunity.items() if field is not None and key in among}
-
 
 class Deny(Strict):
     """On top of *only mapped fields are read*; wins over any mapping."""
@@ -288,6 +277,20 @@ class CrmMapping(Strict):
         """The same mapping, remembering its file."""
         self._source = source
         return self
+
+    @property
+    def written(self) -> Mapping[str, str]:
+        """Key → field of the deal's fields that are switched on and written by the connector; formulas are left out, and anchors for which
+        the company has fields of its own. In companion mode they lie on the companion."""
+        among = names.TWO_FIELDS if self.scorecard.mode == "two_fields" else names.WRITTEN
+        not_ours = {*names.CALCULATED[self.crm], *(key for key in names.ANCHORS if (own := self.field(key)) is not None and own.from_ is not None)}
+        return {key: field for key, field in self.scorecard.opportunity.items() if field is not None and key in among and key not in not_ours}
+
+    @property
+    def several_currencies(self) -> bool:
+        """Each record tells its own, as the deals' mapping knows."""
+        told = self.field("currency")
+        return self.crm == "salesforce" and told is not None and told.from_ == names.RECORD_CURRENCY
 
     def field(self, name: str) -> Source | None:
         """The source of a canonical field, under its own name or its alias."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from connector.crms.base import StreamSpec
+from connector.crms.base import Grain, StreamSpec
 from connector.mapping import names
+from connector.mapping.places import OURS, places
 from connector.mapping.schema import CrmMapping
 from connector.mapping.uses import MAIL, FieldUse, allowed, field_uses, is_denied
 
@@ -29,26 +30,31 @@ SUBJECT = {"Task": "Subject", "Event": "Subject", "calls": "hs_call_title", "ema
 
 
 def streams(mapping: CrmMapping) -> tuple[StreamSpec, ...]:
-    """Parents before children: owners, accounts, contacts, opportunities, stage_history, contact_roles, activities, mapped sections."""
+    """Parents before children: owners, accounts, contacts, opportunities, stage_history, contact_roles, activities, mapped sections, and what is
+    ours."""
     uses = field_uses(mapping)
-    made = (*(_salesforce(mapping, uses) if mapping.crm == "salesforce" else _hubspot(mapping, uses)), *_sections(mapping))
+    of_crm = _salesforce(mapping, uses) if mapping.crm == "salesforce" else _hubspot(mapping, uses)
+    made = (*of_crm, *_sections(mapping), *_of_objects_of_ours(mapping))
     return tuple(_without_denied(mapping, uses, spec) for spec in made)
-
-
-def scorecard_fields(mapping: CrmMapping) -> frozenset[str]:
-    """Field names that the connector manages on a deal."""
-    return frozenset(mapping.scorecard.written.values())
 
 
 def input_fields(mapping: CrmMapping, specs: Iterable[StreamSpec]) -> tuple[str, ...]:
     """Fields of a deal that a scorecard is computed from and that can be read again by id: neither ours nor a parent's. ``specs``: the streams."""
-    spec, ours = next(s for s in specs if s.name == "opportunities"), scorecard_fields(mapping)
+    spec, ours = next(s for s in specs if s.name == "opportunities"), _ours(mapping, "opportunity")
     return tuple(f for f in spec.fields if "." not in f and f not in ours)
 
 
+def _ours(mapping: CrmMapping, grain: Grain) -> tuple[str, ...]:
+    """The fields that the connector writes at a grain, to see what the CRM holds of them."""
+    place = places(mapping).get(grain)
+    return () if place is None else place.read
+
+
 def has_people(mapping: CrmMapping) -> bool:
-    """Contacts are read only where somebody wants personas."""
+    """Contacts are read only where somebody wants personas, or writes to them."""
     people = mapping.personas
+    if any(mapping.scorecard.contact.values()):
+        return True
     return bool(people.roles or people.labels or people.titles or people.contact_field or people.buying_role or people.kol or people.lookups)
 
 
@@ -92,10 +98,10 @@ def _salesforce(mapping: CrmMapping, uses: Uses) -> Iterable[StreamSpec]:
     record_type = () if set(mapping.opportunities.pipelines) == {"Master"} else (RECORD_TYPE,)
     inputs = _mapped(mapping, uses, deal)
     yield StreamSpec("owners", "User", _unique(("Name", "IsActive", *_mapped(mapping, uses, "User"))))
-    yield StreamSpec("accounts", "Account", ("Name", *_mapped(mapping, uses, "Account")))
+    yield StreamSpec("accounts", "Account", ("Name", *_mapped(mapping, uses, "Account"), *_ours(mapping, "account")))
     if has_people(mapping):
-        yield StreamSpec("contacts", "Contact", ("AccountId", "Title", *_mapped(mapping, uses, "Contact")))
-    deal_fields = ("StageName", *record_type, *inputs, *sorted(scorecard_fields(mapping)))
+        yield StreamSpec("contacts", "Contact", ("AccountId", "Title", *_mapped(mapping, uses, "Contact"), *_ours(mapping, "contact")))
+    deal_fields = ("StageName", *record_type, *inputs, *_ours(mapping, "opportunity"))
     yield StreamSpec("opportunities", deal, deal_fields, history=_gate_history(mapping), presence=_presence(uses, deal))
     columns = [c for c in HISTORY_COLUMNS if c == "StageName" or c in inputs]
     yield StreamSpec("stage_history", "OpportunityHistory", ("OpportunityId", *columns, "CreatedDate", "CreatedById"))
@@ -123,16 +129,24 @@ def _sections(mapping: CrmMapping) -> Iterable[StreamSpec]:
         yield StreamSpec(name, section.object, (*fixed, *asked), links=links)
 
 
+def _of_objects_of_ours(mapping: CrmMapping) -> Iterable[StreamSpec]:
+    """Rows that the connector made, so that it sees what became of them."""
+    for place in places(mapping).values():
+        if place.grain in OURS:
+            yield StreamSpec(place.stream, place.object, place.read)
+
+
 def _hubspot(mapping: CrmMapping, uses: Uses) -> Iterable[StreamSpec]:
     deal = mapping.opportunities.object
     inputs = _mapped(mapping, uses, deal)
     people = has_people(mapping)
     yield StreamSpec("owners", "owners", _unique(("firstName", "lastName", "archived", *_mapped(mapping, uses, "owners"))))
-    yield StreamSpec("accounts", "companies", ("name", *_mapped(mapping, uses, "companies")))
+    yield StreamSpec("accounts", "companies", ("name", *_mapped(mapping, uses, "companies"), *_ours(mapping, "account")))
     if people:
-        yield StreamSpec("contacts", "contacts", ("jobtitle", *_mapped(mapping, uses, "contacts")), links=("companies",))
+        told = ("jobtitle", *_mapped(mapping, uses, "contacts"), *_ours(mapping, "contact"))
+        yield StreamSpec("contacts", "contacts", told, links=("companies",))
     yield StreamSpec(
-        "opportunities", deal, ("dealstage", "pipeline", *inputs, *sorted(scorecard_fields(mapping))),
+        "opportunities", deal, ("dealstage", "pipeline", *inputs, *_ours(mapping, "opportunity")),
         history=tuple(p for p in HISTORY if p in ("dealstage", "pipeline") or p in inputs),
         links=("companies", "contacts") if people else ("companies",), presence=_presence(uses, deal),
     )  # fmt: skip

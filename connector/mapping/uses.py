@@ -153,11 +153,13 @@ def _sections(mapping: CrmMapping) -> Iterator[FieldUse]:
 
 
 def _scorecard(mapping: CrmMapping) -> Iterator[FieldUse]:
-    objects = (("opportunity", mapping.opportunities.object, mapping.scorecard.opportunity),
-               ("account", names.ACCOUNT_OBJECT[mapping.crm], mapping.scorecard.account))  # fmt: skip
+    companion = mapping.scorecard.mode == "companion"
+    objects = (("opportunity", names.COMPANION_OBJECT if companion else mapping.opportunities.object, mapping.scorecard.opportunity),
+               ("account", names.ACCOUNT_OBJECT[mapping.crm], mapping.scorecard.account),
+               ("contact", names.CONTACT_OBJECT[mapping.crm], mapping.scorecard.contact))  # fmt: skip
+    written = mapping.written
     for section, object, fields in objects:
         for key, field in fields.items():
             if field is not None:
-                written = section == "account" or key in names.WRITTEN
-                role: Role = "scorecard" if written else "formula"
+                role: Role = "scorecard" if section != "opportunity" or key in written else "formula"
                 yield FieldUse(object, field, ("scorecard", section, key), canonical=key, role=role)

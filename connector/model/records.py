@@ -255,10 +255,24 @@ class LineItem:
     deleted: bool = False
 
 
-CanonicalRecord = Owner | Account | Contact | Opportunity | Change | GateEvidence | ContactRole | Activity | Lead | Ticket | LineItem
-TABLES: Mapping[str, type[CanonicalRecord]] = {
-    cls.TABLE: cls for cls in (Owner, Account, Contact, Opportunity, Change, GateEvidence, ContactRole, Activity, Lead, Ticket, LineItem)
-}
+@dataclass(frozen=True, slots=True)
+class ScorecardRow:
+    """What the CRM holds of our fields on a record that is no deal: an account, a contact, a record of an object of ours.
+
+    ``id``: object and id of the record (``Account:001…``); ``key``: what records of our objects are found by; ``observed``: see Opportunity.
+    """
+
+    TABLE: ClassVar[str] = "scorecard_rows"
+    id: str
+    key: str | None = None
+    version: str | None = None
+    observed: Mapping[str, str | None] = field(default_factory=dict)
+    deleted: bool = False
+
+
+CanonicalRecord = Owner | Account | Contact | Opportunity | Change | GateEvidence | ContactRole | Activity | Lead | Ticket | LineItem | ScorecardRow
+CLASSES = (Owner, Account, Contact, Opportunity, Change, GateEvidence, ContactRole, Activity, Lead, Ticket, LineItem, ScorecardRow)
+TABLES: Mapping[str, type[CanonicalRecord]] = {cls.TABLE: cls for cls in CLASSES}
 KEYS: Mapping[str, tuple[str, ...]] = {
     "owners": ("id",),
     "accounts": ("id",),
@@ -271,6 +285,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "leads": ("id",),
     "tickets": ("id",),
     "line_items": ("id",),
+    "scorecard_rows": ("id",),
 }
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import Literal, Protocol
 
 from connector.crms.base import Crm, Record, Update, WriteResult, inputs_hash
 from connector.scorecard import fields
-from connector.scorecard.fields import MANIFEST, TECHNICAL
-from connector.scorecard.plan import FieldChange, PlannedUpdate
+from connector.scorecard.fields import TECHNICAL
+from connector.scorecard.plan import PlannedUpdate
 
 OutcomeStatus = Literal["written", "unchanged", "stale", "rejected", "gone", "deferred"]
 STATUSES: tuple[OutcomeStatus, ...] = ("written", "unchanged", "stale", "rejected", "gone", "deferred")
@@ -20,7 +21,8 @@ LOCKED = "SC-E122"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one planned update. ``unchanged``: the CRM held the planned values already; nothing was sent.
+    """What became of one planned update. ``unchanged``: the CRM held the planned values already; nothing was sent. ``made``: the id of a record
+    that was made.
 
     ``after``: field → canonical text that the CRM now holds, if written.
     """
@@ -31,10 +33,15 @@ class Outcome:
     crm_code: str | None = None
     message: str | None = None
     version: str | None = None
+    made: str | None = None
 
     @property
     def after(self) -> dict[str, str | None]:
-        return {c.field: fields.text(MANIFEST[c.key], c.after) for c in self.update.changes}
+        return {c.field: fields.text(self.update.field(c), c.after) for c in self.update.changes}
+
+
+Due = tuple[PlannedUpdate, Record | None]
+"""An update to be sent, and what the CRM holds; None: the record is to be made."""
 
 
 class Ledger(Protocol):
@@ -54,7 +61,8 @@ def apply(
     batch_size: int,
     go_on: Callable[[], bool] = lambda: True,
 ) -> Iterator[Outcome]:
-    """One outcome per planned update, in plan order within a batch. Stops before the next batch when ``go_on`` says no.
+    """One outcome per planned update, in plan order within a batch. Stops before the next batch when ``go_on`` says no. ``input_fields``: of a
+    deal, whose change makes its update stale; of the other grains nothing is read but our own fields.
 
     Records that another process keeps locked come alone after all others: their before-images are there already, and their rows stay
     pending until then.
@@ -75,8 +83,10 @@ def apply(
 
 
 def _batches(planned: Sequence[PlannedUpdate], size: int) -> Iterator[tuple[PlannedUpdate, ...]]:
-    for start in range(0, len(planned), size):
-        yield tuple(planned[start : start + size])
+    """Of one object and one kind of write each."""
+    for _, alike in groupby(planned, key=lambda update: (update.object, update.action)):
+        while batch := tuple(islice(alike, size)):
+            yield batch
 
 
 @dataclass
@@ -89,7 +99,7 @@ class _Writer:
         """Re-read, leave out, before-images, write, account. What was locked is not accounted for yet."""
         outcomes, due = self._due(batch)
         if due:
-            self.ledger.before(due)
+            self.ledger.before([update for update, _ in due])
             outcomes |= self._sent(due)
         ordered = [outcomes[u.id] for u in batch]
         self.ledger.after([o for o in ordered if o.code != LOCKED])
@@ -99,58 +109,80 @@ class _Writer:
         """One record that was locked: read again, since its turn was long ago."""
         outcome = Outcome(update, "rejected", LOCKED, "UNABLE_TO_LOCK_ROW", "another process kept the record locked")
         if try_again:
-            refused, due = self._due([update])
-            outcome = refused[update.id] if refused else self._sent(due)[update.id]
+            settled, due = self._due([update])
+            outcome = settled[update.id] if settled else self._sent(due)[update.id]
         self.ledger.after([outcome])
         return outcome
 
-    def _due(self, batch: Sequence[PlannedUpdate]) -> tuple[dict[str, Outcome], list[PlannedUpdate]]:
-        """(what is not to be written, with the reason; what is, with the fields that differ)."""
+    def _due(self, batch: Sequence[PlannedUpdate]) -> tuple[dict[str, Outcome], list[Due]]:
+        """(what is not to be written, with the reason; what is, with the fields that differ, and the record that is there)."""
+        first = batch[0]
+        inputs = self.input_fields if first.grain == "opportunity" else ()
         managed = {c.field for u in batch for c in u.changes}
-        now = self.crm.fetch(batch[0].object, [u.id for u in batch], sorted({*managed, *self.input_fields}))
+        now = self.crm.fetch(first.object, [u.id for u in batch], sorted({*managed, *inputs}), first.key_field)
         outcomes: dict[str, Outcome] = {}
-        due = []
+        due: list[Due] = []
         for update in batch:
-            refusal = _refusal(update, now.get(update.id), self.input_fields)
-            if refusal is None:
-                due.append(_differing(update, now[update.id]))
+            held = now.get(update.id)
+            settled = _without(update, held, inputs)
+            if settled is None:
+                due.append((_differing(update, held), held))
             else:
-                outcomes[update.id] = refusal
+                outcomes[update.id] = settled
         return outcomes, due
 
-    def _sent(self, due: Sequence[PlannedUpdate]) -> dict[str, Outcome]:
-        updates = [Update(u.object, u.id, {c.field: c.after for c in u.changes}, u.group) for u in due]
-        results = {r.id: r for r in self.crm.write(updates)}
-        return {u.id: _outcome(u, results[u.id]) for u in due}
+    def _sent(self, due: Sequence[Due]) -> dict[str, Outcome]:
+        updates = [_update(planned, held) for planned, held in due]
+        results = {result.id: result for result in self.crm.write(updates)}
+        return {planned.id: _outcome(planned, results[sent.id]) for (planned, _), sent in zip(due, updates, strict=True)}
 
 
-def _refusal(update: PlannedUpdate, record: Record | None, input_fields: Sequence[str]) -> Outcome | None:
-    """Why this record must not be written now, if so: it is gone, it holds everything already, or it changed since the plan in a way that matters."""
+def _update(planned: PlannedUpdate, held: Record | None) -> Update:
+    """What is sent: to the record that is there, by its own id; a record is made only where none is."""
+    if planned.action == "remove":
+        assert held is not None
+        return Update(planned.object, held.id, {}, planned.group, "remove")
+    values = {c.field: c.after for c in planned.changes}
+    if held is None:
+        made = {name: value for name, value in values.items() if name != planned.key_field}
+        return Update(planned.object, planned.id, made, planned.group, "create", planned.key_field)
+    return Update(planned.object, held.id, values, planned.group)
+
+
+def _without(update: PlannedUpdate, record: Record | None, input_fields: Sequence[str]) -> Outcome | None:
+    """What becomes of this record without a write, if so: it is gone, it holds everything already, or it changed since the plan in a way
+    that matters."""
     if record is None or record.deleted:
+        if update.action == "create":
+            return None
+        if update.action == "remove":
+            return Outcome(update, "unchanged")
         return Outcome(update, "gone", code="SC-E128", message="the record was deleted or merged since the plan")
-    held = {c.field: fields.text(MANIFEST[c.key], record.values.get(c.field)) for c in update.changes}
-    if all(held[c.field] == _wanted(c) for c in update.changes if c.key not in TECHNICAL):
+    held = {c.field: fields.text(update.field(c), record.values.get(c.field)) for c in update.changes}
+    if update.action == "remove":
+        edited = [c.field for c in update.changes if held[c.field] != c.before]
+        return Outcome(update, "stale", code="SC-E108", message=f"{', '.join(edited)} changed since the plan") if edited else None
+    wanted = {c.field: fields.text(update.field(c), c.after) for c in update.changes}
+    if all(held[c.field] == wanted[c.field] for c in update.changes if c.key not in TECHNICAL):
         return Outcome(update, "unchanged", version=record.version)
-    overwritten = [c.field for c in update.changes if held[c.field] not in (c.before, _wanted(c))]
+    overwritten = [c.field for c in update.changes if held[c.field] not in (c.before, wanted[c.field])]
     if overwritten:
         return Outcome(update, "stale", code="SC-E108", message=f"{', '.join(overwritten)} changed since the plan")
-    if inputs_hash(record.values, input_fields) != update.inputs_hash:  # not the version: two edits can share a second
-        return Outcome(update, "stale", code="SC-E108", message="the deal changed since the plan")
+    if update.grain == "opportunity" and inputs_hash(record.values, input_fields) != update.inputs_hash:
+        return Outcome(update, "stale", code="SC-E108", message="the deal changed since the plan")  # the version tells less: edits share a second
     return None
 
 
-def _differing(update: PlannedUpdate, record: Record) -> PlannedUpdate:
+def _differing(update: PlannedUpdate, record: Record | None) -> PlannedUpdate:
     """The same with the fields only that do not hold the wanted value yet."""
-    differ = tuple(c for c in update.changes if fields.text(MANIFEST[c.key], record.values.get(c.field)) != _wanted(c))
+    if record is None or update.action == "remove":
+        return update
+    differ = tuple(c for c in update.changes if fields.text(update.field(c), record.values.get(c.field)) != fields.text(update.field(c), c.after))
     return update if len(differ) == len(update.changes) else replace(update, changes=differ)
 
 
-def _wanted(change: FieldChange) -> str | None:
-    return fields.text(MANIFEST[change.key], change.after)
-
-
 def _outcome(update: PlannedUpdate, result: WriteResult) -> Outcome:
-    return Outcome(update, result.status, result.code, result.crm_code, result.message, result.version)
+    return Outcome(update, result.status, result.code, result.crm_code, result.message, result.version, result.made)
 
 
 def tally(outcomes: Sequence[Outcome]) -> Mapping[str, int]:

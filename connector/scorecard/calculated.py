@@ -69,6 +69,5 @@ INSTEAD: Mapping[str, str] = {
     "deal_age": "HubSpot has it: Create date, and Days to close once it is closed",
     "pilot_overrun": "HubSpot has no today(): filter on Pilot limit is before today",
     "days_since_buyer": "HubSpot has it: Last contacted (notes_last_contacted); or filter on Last buyer activity",
-    "blended_arr": "HubSpot blanks a sum as soon as one of its terms is missing",
 }
 """What cannot be computed there → where a rep finds it instead."""

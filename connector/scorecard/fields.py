@@ -1,6 +1,6 @@
-"""The manifest of the 18 opportunity fields (20 columns with the technical ones) and the wire form of each value.
+"""The written fields of every grain and the wire form of each value.
 
-Source of every row: the scorecard-fields page, section 1. ``wire`` gives the JSON value that is sent; ``text`` the
+Source of every row: the scorecard-fields page, sections 1 and 4 to 6. ``wire`` gives the JSON value that is sent; ``text`` the
 canonical text by which desired and observed are compared, so that 29, 29.0 and "29" are one value.
 """
 
@@ -14,7 +14,8 @@ from typing import Literal
 
 from connector.crms.base import Value
 
-Kind = Literal["text", "list", "date", "datetime", "number", "percent", "stage", "pace"]
+Kind = Literal["text", "list", "date", "datetime", "number", "percent", "money", "flag", "stage", "choice"]
+NUMERIC = frozenset({"number", "percent", "money"})
 Cadence = Literal["move", "change", "crossing", "weekly", "with_others"]
 PACE_LABELS = {"on_pace": "On pace", "slow": "Slow", "stuck": "Stuck"}
 TEXT_LIMIT = 255
@@ -25,7 +26,8 @@ class ScorecardField:
     """One row of the manifest.
 
     ``empty_is_answer``: an empty value says something (no gate open) and is a change; else it is a loss and guarded.
-    ``of_the_stage``: the value belongs to the present stage, so that losing it *because the stage changed* is no loss.
+    ``of_the_stage``: the value belongs to the present stage, so that losing it *because the stage changed* is no loss. ``labels``: of a choice,
+    key → what people read.
     """
 
     key: str
@@ -39,6 +41,7 @@ class ScorecardField:
     separator: str = ", "
     empty_is_answer: bool = True
     of_the_stage: bool = False
+    labels: Mapping[str, str] | None = None
 
     def name(self, crm: str) -> str:
         """The field's default name in that CRM."""
@@ -56,7 +59,9 @@ MANIFEST: Mapping[str, ScorecardField] = {
             "stage_benchmark_days", "Usual days", "KPI_Stage_Benchmark_Days__c", "kpi_stage_benchmark_days",
             "number", "weekly", empty_is_answer=False, of_the_stage=True,
         ),
-        ScorecardField("pace", "Pace", "KPI_Pace__c", "kpi_pace", "pace", "crossing", empty_is_answer=False, of_the_stage=True),
+        ScorecardField(
+            "pace", "Pace", "KPI_Pace__c", "kpi_pace", "choice", "crossing", empty_is_answer=False, of_the_stage=True, labels=PACE_LABELS,
+        ),
         ScorecardField("open_gates", "Open gates", "KPI_Open_Gates__c", "kpi_open_gates", "list", "change"),
         ScorecardField("gate_progress", "Gate progress", "KPI_Gate_Progress__c", "kpi_gate_progress", "percent", "change"),
         ScorecardField("compliance_since", "In compliance since", "KPI_Compliance_Since__c", "kpi_compliance_since", "date", "change"),
@@ -78,33 +83,43 @@ MANIFEST: Mapping[str, ScorecardField] = {
             "number", "weekly", empty_is_answer=False, of_the_stage=True,
         ),
         ScorecardField("data_gaps", "Missing data", "KPI_Data_Gaps__c", "kpi_data_gaps", "list", "change"),
+        ScorecardField("pilot_started_on", "Pilot started", "KPI_Pilot_Started_On__c", "kpi_pilot_started_on", "date", "change"),
+        ScorecardField("pilot_ended_on", "Pilot ended", "KPI_Pilot_Ended_On__c", "kpi_pilot_ended_on", "date", "change"),
+        ScorecardField("blended_arr", "Blended ARR", "KPI_Blended_ARR__c", "kpi_blended_arr", "money", "change", scale=2),
         ScorecardField("updated_at", "Updated", "KPI_Updated_At__c", "kpi_updated_at", "datetime", "with_others"),
         ScorecardField("definition", "Definition", "KPI_Definition__c", "kpi_definition", "text", "with_others", length=64),
     )
 }  # fmt: skip
+"""Of a deal, or of the companion beside it."""
 TECHNICAL = ("updated_at", "definition")
 KEYS = tuple(key for key in MANIFEST if key not in TECHNICAL)
+ANCHORS = ("pilot_started_on", "pilot_ended_on")
+"""Made and written only where the company has no field of its own for the day."""
+CALCULATED: Mapping[str, tuple[str, ...]] = {"salesforce": ("blended_arr",), "hubspot": ()}
+"""Of these keys those that a formula of that CRM shows."""
 
 
 def wire(field: ScorecardField, value: object, crm: str) -> Value:
     """The JSON value the CRM is sent for an inside value.
 
-    Inside: str for text and stage/pace (keys for HubSpot, label for Salesforce is chosen by the caller), list[str] for lists,
-    date, aware datetime, int/float/Decimal for numbers, 0–1 for percent. None (and an empty list) is empty: JSON null on
+    Inside: str for text and stage (key for HubSpot, label for Salesforce is chosen by the caller), the key of a choice, list[str] for lists,
+    date, aware datetime, bool for flags, int/float/Decimal for numbers and money, 0–1 for percent. None (and an empty list) is empty: JSON null on
     Salesforce, "" on HubSpot. Raises ValueError for a text that does not fit; lists are cut at a whole item.
     """
     if value is None or value in ([], ()):
         return None if crm == "salesforce" else ""
     if field.kind == "list":
         return _joined(field, [str(item) for item in value]) if isinstance(value, list | tuple) else str(value)
-    if field.kind in ("number", "percent"):
+    if field.kind in NUMERIC:
         return _number(field, value, crm)
+    if field.kind == "flag":
+        return bool(value) if crm == "salesforce" else str(bool(value)).lower()
     if field.kind == "date" and isinstance(value, date):
         return value.isoformat()
     if field.kind == "datetime" and isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    if field.kind == "pace" and crm == "salesforce":
-        return PACE_LABELS[str(value)]
+    if field.labels is not None and crm == "salesforce":
+        return field.labels[str(value)]
     if len(str(value)) > field.length:
         raise ValueError(f"{field.label} is longer than {field.length} characters")
     return str(value)
@@ -114,7 +129,9 @@ def text(field: ScorecardField, value: Value) -> str | None:
     """Canonical text of a wire value, ours or the CRM's: None for null and "", shortest decimal, ISO date, UTC instant by the second."""
     if value is None or value == "":
         return None
-    if field.kind in ("number", "percent"):
+    if field.kind == "flag":
+        return str(value).lower()
+    if field.kind in NUMERIC:
         try:
             return shortest(Decimal(str(value)))
         except InvalidOperation:
@@ -128,7 +145,9 @@ def sent(field: ScorecardField, text: str | None, crm: str) -> Value:
     """Canonical text as the JSON value to send: the way back from :func:`text`. Numbers are numbers on Salesforce."""
     if text is None:
         return None if crm == "salesforce" else ""
-    if field.kind in ("number", "percent") and crm == "salesforce":
+    if field.kind == "flag" and crm == "salesforce":
+        return text == "true"
+    if field.kind in NUMERIC and crm == "salesforce":
         try:
             number = Decimal(text)
         except InvalidOperation:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from connector.crms.base import Grain
 from connector.errors import Finding
 from connector.scorecard.fields import TECHNICAL
-from connector.scorecard.plan import PlannedUpdate, Scope
+from connector.scorecard.grains import WORDS
+from connector.scorecard.plan import FieldChange, PlannedUpdate, Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +50,43 @@ def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts:
         _back_fill(planned, facts),
     ]
     if not allow_large:
-        trips += [_records(scope, planned, limits), *_per_field(scope, planned, limits)]
+        trips += [*_records(scope, planned, limits), *_per_field(scope, planned, limits)]
     if facts.in_quiet_hours and planned:
         trips.append(Finding(code="SC-E106", message="reps are at work: no writes in quiet hours"))
     return [trip for trip in trips if trip]
 
 
-def _records(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits) -> Finding | None:
-    touched = sum(any(c.kind != "set" and c.key not in TECHNICAL for c in u.changes) for u in planned)
-    if touched <= limits.max_records_share * scope.population:
-        return None
-    share = touched / scope.population
-    return Finding(
-        code="SC-E102", message=f"{touched} of {scope.population} open deals ({share:.0%}) would change; the limit is {limits.max_records_share:.0%}"
-    )
+def _populations(scope: Scope) -> Mapping[Grain, int]:
+    """Deals. Figures of accounts and reps are new with every deal that moves and every month that begins: no share of them is too large."""
+    known = scope.populations or {"opportunity": scope.population}
+    return {grain: population for grain, population in known.items() if grain in ("opportunity", "companion")}
+
+
+def _alters(update: PlannedUpdate, change: FieldChange) -> bool:
+    """A value that is there would change or go. What only drifts, and was let wait its week, is due work and no mass change."""
+    drifts = change.kind == "change" and not change.healed and update.field(change).cadence == "weekly"
+    return change.kind != "set" and change.key not in TECHNICAL and not drifts
+
+
+def _records(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits) -> list[Finding]:
+    found = []
+    for grain, population in _populations(scope).items():
+        touched = sum(u.action == "remove" or any(_alters(u, c) for c in u.changes) for u in planned if u.grain == grain)
+        if touched > limits.max_records_share * population:
+            what = f"{touched} of {population} {WORDS[grain]}s" + (f" ({touched / population:.0%})" if population else "")
+            found.append(Finding(code="SC-E102", message=f"{what} would change; the limit is {limits.max_records_share:.0%}"))
+    return found
 
 
 def _per_field(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits) -> list[Finding]:
-    altered = Counter(c.field for u in planned for c in u.changes if c.kind != "set" and c.key not in TECHNICAL)
-    found = [(name, n) for name, n in sorted(altered.items()) if n > limits.max_field_share * scope.population]
-    limit = f"the limit is {limits.max_field_share:.0%}"
-    return [Finding(code="SC-E102", path=name, message=f"{name} would change on {n} of {scope.population} deals; {limit}") for name, n in found]
+    found, limit = [], f"the limit is {limits.max_field_share:.0%}"
+    for grain, population in _populations(scope).items():
+        altered = Counter(c.field for u in planned if u.grain == grain and u.action == "update" for c in u.changes if _alters(u, c))
+        for name, n in sorted(altered.items()):
+            if n > limits.max_field_share * population:
+                message = f"{name} would change on {n} of {population} {WORDS[grain]}s; {limit}"
+                found.append(Finding(code="SC-E102", path=name, message=message))
+    return found
 
 
 def _clears(planned: Sequence[PlannedUpdate], limits: Limits) -> Finding | None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from connector.crms.base import Option
-from connector.crms.provisioning import FieldSpec, Grain, ObjectSpec, SpecType, Wanted
+from connector.crms.base import Grain, Option
+from connector.crms.provisioning import FieldSpec, ObjectSpec, SpecType, Wanted
 from connector.model.ladder import Ladder
 from connector.scorecard import calculated, rows
-from connector.scorecard.fields import PACE_LABELS, Kind, ScorecardField
+from connector.scorecard.fields import MANIFEST, Kind, ScorecardField
 from connector.scorecard.formulas import Terms
 from connector.scorecard.rows import HELP, Row, Shape
 from connector.scorecard.wanted import ABOUT, OFF, WRITTEN, Switches, written_fields
 
 COMPUTED = f"{ABOUT} Calculated by HubSpot. Empty while a date is missing."
 TYPES: Mapping[Kind, SpecType] = {
-    "text": "text", "list": "text", "stage": "picklist", "pace": "picklist", "date": "date", "datetime": "datetime", "number": "number",
-    "percent": "percent",
+    "text": "text", "list": "text", "stage": "picklist", "choice": "picklist", "date": "date", "datetime": "datetime", "number": "number",
+    "percent": "percent", "money": "money", "flag": "boolean",
 }  # fmt: skip
 NO_ROWS = "owners and companies of HubSpot take no rows of ours: console and exports"
 
@@ -40,29 +40,25 @@ def hubspot(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms]
 
 def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], left_out: dict[str, str]) -> ObjectSpec:
     written = written_fields(switches, left_out, partial(written_property, terms({}, "").ladder))
-    anchors: tuple[FieldSpec, ...] = ()
     live: tuple[FieldSpec, ...] = ()
     if switches.mode != "two_fields":
-        asked = [row for row in rows.ANCHORS if row.key not in switches.own]
-        anchors = tuple(_plain(row, name) for row in asked if (name := switches.opportunity.get(row.key)) is not None)
-        live = _live(switches, terms({spec.key: spec.name for spec in (*written, *anchors)}, ""), left_out)
-    return ObjectSpec("opportunity", switches.objects["opportunity"], (*written, *anchors, *live))
+        live = _live(switches, terms({spec.key: spec.name for spec in written}, ""), left_out)
+    return ObjectSpec("opportunity", switches.objects["opportunity"], (*written, *live))
 
 
 def written_property(ladder: Ladder, known: ScorecardField, name: str) -> FieldSpec:
     """A written property of the deal. Stage and pace hold keys and show labels, so that a rung can be renamed without a write."""
-    options: tuple[Option, ...] = ()
-    if known.kind == "stage":
-        options = tuple(Option(rung.key, rung.label) for rung in ladder.ladder)
-    elif known.kind == "pace":
-        options = tuple(Option(key, label) for key, label in PACE_LABELS.items())
-    return FieldSpec(known.key, name, known.label, TYPES[known.kind], scale=known.scale, options=options, help=f"{HELP[known.key]} {WRITTEN}")
+    labels = {rung.key: rung.label for rung in ladder.ladder} if known.kind == "stage" else known.labels or {}
+    options, type_ = tuple(Option(key, label) for key, label in labels.items()), TYPES[known.kind]
+    return FieldSpec(known.key, name, _label(known.label, type_), type_, scale=known.scale, options=options, help=f"{HELP[known.key]} {WRITTEN}")
 
 
 def _live(switches: Switches, terms: Terms, left_out: dict[str, str]) -> tuple[FieldSpec, ...]:
     formulas, lacking = calculated.compiled(terms)
     made = []
     for row in rows.LIVE:
+        if row.key in MANIFEST:
+            continue  # written here: a sum is blank as soon as one of its terms is missing
         name = switches.opportunity.get(row.key, None if row.key in OFF else row.hubspot)
         if name is None:
             left_out[row.key] = "switched off in the mapping" if row.key in switches.opportunity else "off unless the mapping names it"
@@ -82,15 +78,15 @@ HELP_HERE: Mapping[str, str] = {
 
 def _calculated(row: Row, name: str, formula: str) -> FieldSpec:
     shape, help_ = Shape.of(row.shape), HELP_HERE.get(row.key, row.help)
-    return FieldSpec(row.key, name, _label(row, shape.type), shape.type, formula=formula, help=f"{help_} {COMPUTED}")
+    return FieldSpec(row.key, name, _label(row.label, shape.type), shape.type, formula=formula, help=f"{help_} {COMPUTED}")
 
 
 def _plain(row: Row, name: str) -> FieldSpec:
     shape = Shape.of(row.shape)
     options = tuple(Option(key, label) for key, label in rows.TIERS) if row.key == "health_tier" else ()
-    return FieldSpec(row.key, name, _label(row, shape.type), shape.type, scale=shape.scale, options=options, help=f"{row.help} {WRITTEN}")
+    return FieldSpec(row.key, name, _label(row.label, shape.type), shape.type, scale=shape.scale, options=options, help=f"{row.help} {WRITTEN}")
 
 
-def _label(row: Row, type_: SpecType) -> str:
+def _label(label: str, type_: SpecType) -> str:
     """Numbers shown as money are read as the company's currency by whoever reads them, so the label says that they are."""
-    return f"{row.label} (company currency)" if type_ == "money" else row.label
+    return f"{label} (company currency)" if type_ == "money" else label

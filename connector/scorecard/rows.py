@@ -83,11 +83,6 @@ LIVE = (
 )  # fmt: skip
 """What the CRM computes. ``{zone}`` is replaced by what there is to say of time zones."""
 
-ANCHORS = (
-    Row("pilot_started_on", "Pilot started", "KPI_Pilot_Started_On__c", "Date", "The day the pilot began."),
-    Row("pilot_ended_on", "Pilot ended", "KPI_Pilot_Ended_On__c", "Date", "The day the pilot ended."),
-)
-
 ACCOUNT = (
     Row("arr", "ARR", "KPI_ARR__c", "Currency(18,2)", "Balance of the ARR ledger, with that of accounts below."),
     Row("nrr_12m", "NRR 12 months", "KPI_NRR_12M__c", "Percent(4,0)", "Net revenue retention of twelve months, with accounts below."),
@@ -176,6 +171,9 @@ HELP: Mapping[str, str] = {
     "stale_reason": "Why the deal counts as stale. Empty: it does not.",
     "win_chance": "Share of deals like this that were won from this stage on. Written about once a week.",
     "win_chance_n": "Deals that the win chance rests on.",
+    "pilot_started_on": "The day the pilot began.",
+    "pilot_ended_on": "The day the pilot ended. Empty: it runs, or there was none.",
+    "blended_arr": "Recurring ARR plus the yearly share of the capital portion.",
     "data_gaps": "Fields that deals at this stage should have filled. Empty: none is missing.",
     "updated_at": "When the connector last changed a field of this record.",
     "definition": "Version of the definitions and mappings behind these values.",

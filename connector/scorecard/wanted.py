@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from connector.crms.base import Option
-from connector.crms.provisioning import FieldSpec, Grain, ObjectSpec, Wanted
+from connector.crms.base import Grain, Option
+from connector.crms.provisioning import FieldSpec, ObjectSpec, Wanted
 from connector.scorecard import rows
-from connector.scorecard.fields import MANIFEST, PACE_LABELS, ScorecardField
+from connector.scorecard.fields import ANCHORS, CALCULATED, MANIFEST, ScorecardField
 from connector.scorecard.formulas import Terms, compiled
 from connector.scorecard.rows import DIGITS, HELP, Row, Shape
 
@@ -69,24 +69,23 @@ COMPANION_OBJECT = "KPI_Scorecard__c"
 def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], left_out: dict[str, str]) -> ObjectSpec:
     companion, deal = switches.mode == "companion", switches.objects["opportunity"]
     written = written_fields(switches, left_out, written_field)
-    anchors: tuple[FieldSpec, ...] = ()
     live: tuple[FieldSpec, ...] = ()
     if switches.mode != "two_fields":
-        asked = {row.key: switches.opportunity.get(row.key) for row in rows.ANCHORS if row.key not in switches.own}
-        anchors = _named(rows.ANCHORS, asked)
-        ours = {spec.key: spec.name for spec in (*written, *anchors)}
+        ours = {spec.key: spec.name for spec in written}
         live = _live(switches, terms(ours, "KPI_Opportunity__r." if companion else ""), left_out)
     if not companion:
-        return ObjectSpec("opportunity", deal, (*written, *anchors, *live))
+        return ObjectSpec("opportunity", deal, (*written, *live))
     head = _named(rows.COMPANION, {row.key: row.salesforce for row in rows.COMPANION}, refers={"deal": deal})
     about = f"{ABOUT} One row per open deal, so that the deal itself is never written."
-    return ObjectSpec("companion", COMPANION_OBJECT, (*head, *written, *anchors, *live), True, "Deal scorecard", "Deal scorecards", about)
+    return ObjectSpec("companion", COMPANION_OBJECT, (*head, *written, *live), True, "Deal scorecard", "Deal scorecards", about)
 
 
 def written_fields(switches: Switches, left_out: dict[str, str], made_by: Callable[[ScorecardField, str], FieldSpec]) -> tuple[FieldSpec, ...]:
     """Those of the manifest that are switched on; ``left_out`` hears of the others. ``made_by``: field and its name in the CRM → as it should be."""
     made = []
     for key, known in MANIFEST.items():
+        if key in CALCULATED[switches.crm] or (key in ANCHORS and (key in switches.own or switches.opportunity.get(key) is None)):
+            continue
         if switches.mode == "two_fields":
             name = switches.opportunity.get(key, known.name(switches.crm)) if key in TWO_FIELDS else None
             why = "the mode is two_fields" if key not in TWO_FIELDS else "switched off in the mapping"
@@ -103,9 +102,10 @@ def written_field(known: ScorecardField, name: str) -> FieldSpec:
     """A written field of the deal as it should be in Salesforce."""
     shapes = {
         "text": f"Text({known.length})", "list": f"Text({known.length})", "stage": f"Text({known.length})", "date": "Date", "datetime": "DateTime",
-        "pace": "Picklist", "number": f"Number({DIGITS.get(known.key, 0)},{known.scale})", "percent": f"Percent({DIGITS.get(known.key, 0)},0)",
+        "choice": "Picklist", "number": f"Number({DIGITS.get(known.key, 0)},{known.scale})",
+        "percent": f"Percent({DIGITS.get(known.key, 0)},0)",
     }  # fmt: skip
-    options = tuple(Option(label, label) for label in PACE_LABELS.values()) if known.kind == "pace" else ()
+    options = tuple(Option(label, label) for label in (known.labels or {}).values())
     return _spec(Row(known.key, known.label, known.salesforce, shapes[known.kind], HELP[known.key]), name, options=options)
 
 

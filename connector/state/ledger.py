@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, ScalarResult, func, insert, select, update
+from sqlalchemy import Connection, ScalarResult, delete, func, insert, or_, select, update
 
 from connector.state.audit import append
-from connector.state.database import Database, Now
+from connector.state.database import Database, Now, upsert
 from connector.state.leases import check_fence
-from connector.state.tables import Opportunities, Writes, table
+from connector.state.tables import Opportunities, ScorecardRows, Writes, table
 
 WRITES = table(Writes)
 DEALS = table(Opportunities)
+ROWS = table(ScorecardRows)
+OF_A_DEAL = "opportunity"
 Wire = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One field of one record before it is written: what the CRM holds, and what it will hold. Both in JSON wire form."""
+    """One field of one record before it is written: what the CRM holds, and what it will hold. Both in JSON wire form.
+
+    ``record``: its id, or its key where it is of an object of ours; ``action``: update, create, remove.
+    """
 
     object: str
     record: str
     field: str
     before: Wire
     after: Wire
+    grain: str = OF_A_DEAL
+    action: str = "update"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of the writes of one record. ``pending``: nobody knows yet, the CRM has to be asked. ``version``: the record's version after
-    the write, where the CRM told it."""
+    the write, where the CRM told it; ``made``: the id of a record that was made."""
 
+    object: str
     record: str
     status: Literal["written", "rejected", "skipped", "pending"]
     code: str | None = None
     message: str | None = None
     version: str | None = None
+    made: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,8 @@ class Write:
     plan: str
     connection: str
     object: str
+    grain: str
+    action: str
     record: str
     field: str
     before: Wire
@@ -60,6 +71,13 @@ class Write:
     message: str | None
     at: datetime
     scrubbed: bool
+
+
+class Last(NamedTuple):
+    """What we wrote last to a field, in wire form, and when."""
+
+    value: Wire
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +105,9 @@ class Ledger:
         now = self._clock.now()
         rows = [
             {
-                "run": run, "plan": plan, "connection": connection, "object": image.object, "record": image.record, "field": image.field,
-                "before": image.before, "after": image.after, "status": "pending", "at": now, "scrubbed": False,
+                "run": run, "plan": plan, "connection": connection, "object": image.object, "grain": image.grain, "action": image.action,
+                "record": image.record, "field": image.field, "before": image.before, "after": image.after, "status": "pending", "at": now,
+                "scrubbed": False,
             }
             for image in images
         ]  # fmt: skip
@@ -98,7 +117,7 @@ class Ledger:
                 db.execute(insert(WRITES), rows)
 
     def results(self, run: int, connection: str, outcomes: Sequence[Outcome], about: Mapping[str, Any] | None = None) -> None:
-        """What became of a batch, in one transaction: ledger rows, for written deals the values that the state believes observed, and the
+        """What became of a batch, in one transaction: ledger rows, for written records the values that the state believes observed, and the
         row of the audit, with ``about`` (plan, its hash, mapping version) in its detail.
 
         No fence is asked for: the write has happened, whoever holds the lease now.
@@ -106,9 +125,12 @@ class Ledger:
         now = self._clock.now()
         with self._database.write_durably() as db:
             for outcome in outcomes:
-                mine = (WRITES.c.run == run, WRITES.c.connection == connection, WRITES.c.record == outcome.record, WRITES.c.status == "pending")
+                mine = (
+                    WRITES.c.run == run, WRITES.c.connection == connection, WRITES.c.object == outcome.object,
+                    WRITES.c.record == outcome.record, WRITES.c.status == "pending",
+                )  # fmt: skip
                 if outcome.status == "written":
-                    self._observe(db, connection, outcome, list(db.execute(select(WRITES.c.field, WRITES.c.after).where(*mine))))
+                    _observe(db, connection, list(db.execute(select(WRITES).where(*mine))), outcome.version, outcome.made)
                 if outcome.status == "pending":
                     continue
                 values = {"status": outcome.status, "code": outcome.code, "message": outcome.message, "at": now}
@@ -127,13 +149,9 @@ class Ledger:
             for one in settled:
                 db.execute(update(WRITES).where(WRITES.c.id == one.write.id).values(status=one.status, message=one.message, at=now))
                 if one.status == "written":
-                    set_observed(db, connection, one.write.record, {one.write.field: one.write.after}, None)
+                    _observe(db, connection, [one.write], None, None)
             detail = {"run": run, "of_runs": sorted({one.write.run for one in settled}), "values": counts}
             append(db, now, "batch.settled", f"{connection} run {run}", detail)
-
-    def _observe(self, db: Connection, connection: str, outcome: Outcome, written: Iterable[Any]) -> None:
-        values = {row.field: row.after for row in written}
-        set_observed(db, connection, outcome.record, values, outcome.version)
 
     def of_run(self, run: int, *, connection: str | None = None, fields: Sequence[str] = ()) -> list[Write]:
         """The rows of one run, in the order of writing."""
@@ -152,16 +170,13 @@ class Ledger:
         """Rows whose result is unknown: a crash fell between before-images and results. The CRM has to be asked."""
         return self._read(select(WRITES).where(WRITES.c.connection == connection, WRITES.c.status == "pending").order_by(WRITES.c.id))
 
-    def last_written(self, connection: str) -> dict[tuple[str, str], Wire]:
-        """(record, field) → the value that we wrote there last, in wire form."""
-        newest = (
-            select(func.max(WRITES.c.id))
-            .where(WRITES.c.connection == connection, WRITES.c.status == "written", WRITES.c.scrubbed.is_(False))
-            .group_by(WRITES.c.record, WRITES.c.field)
-        )
+    def last_written(self, connection: str, object: str) -> dict[tuple[str, str], Last]:
+        """(record, field) → the value that we wrote there last, and when."""
+        mine = (WRITES.c.connection == connection, WRITES.c.object == object, WRITES.c.status == "written", WRITES.c.scrubbed.is_(False))
+        newest = select(func.max(WRITES.c.id)).where(*mine).group_by(WRITES.c.record, WRITES.c.field)
         with self._database.read() as db:
-            rows = db.execute(select(WRITES.c.record, WRITES.c.field, WRITES.c.after).where(WRITES.c.id.in_(newest)))
-            return {(row.record, row.field): row.after for row in rows}
+            rows = db.execute(select(WRITES.c.record, WRITES.c.field, WRITES.c.after, WRITES.c.at).where(WRITES.c.id.in_(newest)))
+            return {(row.record, row.field): Last(row.after, row.at) for row in rows}
 
     def fields_written(self, connection: str) -> set[str]:
         """Fields that this connection has ever written: the others would be filled for the first time."""
@@ -175,18 +190,33 @@ class Ledger:
             return [Write(**row) for row in db.execute(query).mappings()]
 
 
-def set_observed(db: Connection, connection: str, record: str, values: dict[str, Wire], version: str | None) -> bool:
-    """Merge values into what the state believes the CRM to hold of a deal. Numbers and flags become wire text, as a pull gives it.
-
-    A record that is no deal of the state, or is deleted, is left alone: False.
-    """
-    where = (DEALS.c.connection == connection, DEALS.c.id == record, DEALS.c.deleted.is_(False))
-    found = db.execute(select(DEALS.c.observed, DEALS.c.version).where(*where)).first()
-    if found is None:
-        return False
-    observed = {**found.observed, **{field: wire_text(value) for field, value in values.items()}}
-    db.execute(update(DEALS).where(*where).values(observed=observed, version=version or found.version))
-    return True
+def _observe(db: Connection, connection: str, written: Sequence[Any], version: str | None, made: str | None) -> None:
+    """What writes of one record have left in the CRM, until the next pull says so too. Numbers and flags become wire text, as a pull gives it."""
+    if not written:
+        return
+    first = written[0]
+    values = {write.field: wire_text(write.after) for write in written}
+    target = DEALS if first.grain == OF_A_DEAL else ROWS
+    its_own = target.c.id == first.record if target is DEALS else or_(ROWS.c.key == first.record, ROWS.c.id == f"{first.object}:{first.record}")
+    where: tuple[Any, ...] = (target.c.connection == connection, its_own, target.c.deleted.is_(False))
+    if target is ROWS:
+        where += (ROWS.c.id.startswith(f"{first.object}:", autoescape=True),)
+    if first.action == "remove":
+        db.execute(delete(target).where(*where))
+        return
+    found = db.execute(select(target.c.observed, target.c.version).where(*where)).first()
+    if found is not None:
+        db.execute(update(target).where(*where).values(observed={**found.observed, **values}, version=version or found.version))
+    elif made is not None:
+        row = {
+            "connection": connection,
+            "id": f"{first.object}:{made}",
+            "key": first.record,
+            "version": version,
+            "observed": values,
+            "deleted": False,
+        }
+        upsert(db, ROWS, [row])
 
 
 def wire_text(value: Wire) -> str | None:

@@ -28,7 +28,9 @@ KEPT_BY_A_TOMBSTONE = frozenset({"connection", "id", "opportunity", "kind", "mod
 """What stays of a record that is gone: its identity, and the stamp by which an older page is told from a newer one."""
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 COLUMNS = {name: columns(name) for name in TABLES}
-BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items")
+SCRUBBED = {"opportunities": ("opportunity", "companion"), "accounts": ("account",), "contacts": ("contact",)}
+"""Table → grains whose writes lose their values with a record of it: ids of two objects may be the same."""
+BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items", "scorecard_rows")
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,7 @@ def _values(row: CanonicalRecord) -> dict[str, Any]:
     if row.TABLE == "activities":
         values["opportunity"] = values["opportunity"] or ""
         values["participants"] = list(values["participants"])
-    elif row.TABLE == "opportunities":
+    elif "observed" in values:
         values["observed"] = dict(values["observed"])
     return values
 
@@ -283,8 +285,8 @@ def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -
             _bury(connection, name, kind, found)
         else:
             raise ValueError(f"a row of {kind} has no id of its own: replace its set instead of burying it")
-        if kind == "opportunities":
-            _scrub_ledger(connection, name, [tombstone.id for tombstone in found])
+        if kind in SCRUBBED:
+            _scrub_ledger(connection, name, SCRUBBED[kind], [tombstone.id for tombstone in found])
         gone += len(found)
     return gone
 
@@ -297,7 +299,7 @@ def _bury(connection: Connection, name: str, kind: str, tombstones: Sequence[Tom
     if kind == "owners":
         blank.pop("name")  # a colleague who left still closed the deals that he closed
         blank["active"] = False
-    if kind == "opportunities":
+    if "observed" in blank:
         blank["observed"] = {}
     if kind == "activities":
         blank["participants"] = []
@@ -312,9 +314,9 @@ def _bury(connection: Connection, name: str, kind: str, tombstones: Sequence[Tom
     connection.execute(insert(target).on_conflict_do_update(index_elements=["connection", "id"], set_=changing), fresh)
 
 
-def _scrub_ledger(connection: Connection, name: str, ids: Sequence[str]) -> None:
+def _scrub_ledger(connection: Connection, name: str, grains: Sequence[str], ids: Sequence[str]) -> None:
     for some in chunks(ids):
-        where = (WRITES.c.connection == name, WRITES.c.record.in_(some), WRITES.c.scrubbed.is_(False))
+        where = (WRITES.c.connection == name, WRITES.c.grain.in_(grains), WRITES.c.record.in_(some), WRITES.c.scrubbed.is_(False))
         connection.execute(update(WRITES).where(*where).values(before=None, after=None, scrubbed=True))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from connector.state.connections import ConnectionBook
 from connector.state.database import Database, Now, chunks, locate, secure
 from connector.state.dead_letters import DeadLetterBook
 from connector.state.leases import LeaseBook, check_fence, signature
-from connector.state.ledger import Ledger, Wire, set_observed
+from connector.state.ledger import Ledger
 from connector.state.measures import MeasureBook
 from connector.state.pages import PageCounts
 from connector.state.plans import PlanBook
@@ -29,10 +29,11 @@ from connector.state.rates import RateBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
 from connector.state.survivors import aliases
-from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Owners, Runs, RunStreams, table
+from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Owners, Runs, RunStreams, ScorecardRows, table
 
 BOOKMARKS = table(Bookmarks)
 DEALS = table(Opportunities)
+SCORECARD_ROWS = table(ScorecardRows)
 CHANGES = table(Changes)
 
 
@@ -210,10 +211,22 @@ class Store:
         with self.database.read() as db:
             return {row[0]: Seen(*row[1:]) for row in db.execute(query.order_by(of.id))}
 
-    def set_observed(self, connection: str, id: str, values: Mapping[str, Wire], version: str | None = None) -> bool:
-        """What a write has left in the CRM, until the next pull says so too. False where the deal is unknown or deleted."""
-        with self.database.write() as db:
-            return set_observed(db, connection, id, dict(values), version)
+    def scorecard_rows(self, connection: str, object: str) -> dict[str, Seen]:
+        """Key, or id where records have none → what is known of our fields on the live records of an object that are no deals."""
+        of, prefix = SCORECARD_ROWS.c, f"{object}:"
+        where = (*_live(SCORECARD_ROWS, connection), of.id.startswith(prefix, autoescape=True))
+        query = select(of.id, of.key, of.version, of.observed).where(*where).order_by(of.id)
+        with self.database.read() as db:
+            return {row.key or row.id.removeprefix(prefix): Seen(row.version, None, None, row.observed) for row in db.execute(query)}
+
+    def gone(self, connection: str, deals: Iterable[str]) -> set[str]:
+        """Those of some deals that the CRM has deleted or merged."""
+        found: set[str] = set()
+        with self.database.read() as db:
+            for some in chunks(sorted(deals)):
+                where = (DEALS.c.connection == connection, DEALS.c.id.in_(some), DEALS.c.deleted | DEALS.c.merged_into.is_not(None))
+                found.update(db.scalars(select(DEALS.c.id).where(*where)))
+        return found
 
     def owner_names(self, connection: str) -> dict[str, str]:
         """Deal → the name of its owner, of live deals whose owner is known by name."""

@@ -252,6 +252,17 @@ class LineItems(SQLModel, table=True):
     deleted: bool = False
 
 
+class ScorecardRows(SQLModel, table=True):
+    __tablename__ = "scorecard_rows"
+    __table_args__ = (Index("scorecard_rows_by_key", "connection", "key"),)
+    connection: str = _key()
+    id: str = _key()
+    key: str | None = None
+    version: str | None = None
+    observed: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+    deleted: bool = False
+
+
 # -- control tables ----------------------------------------------------------------------------------------------
 
 
@@ -445,6 +456,7 @@ class Plans(SQLModel, table=True):
 class Writes(SQLModel, table=True):
     """The ledger: one row per record and field, there with the before-image before the first byte is sent.
 
+    ``record``: its id, or the key of a record of an object of ours; ``action``: update, create, remove.
     ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and somebody's edit since).
     ``scrubbed``: the record was deleted in the CRM, its values are gone here too.
     """
@@ -456,6 +468,8 @@ class Writes(SQLModel, table=True):
     plan: str
     connection: str
     object: str
+    grain: str = Field(default="opportunity", sa_column_kwargs={"server_default": "opportunity"})
+    action: str = Field(default="update", sa_column_kwargs={"server_default": "update"})
     record: str
     field: str
     before: Any = _wire()
@@ -566,5 +580,5 @@ def table(model: type[SQLModel]) -> Table:
 METADATA = SQLModel.metadata
 CANONICAL: dict[str, Table] = {
     str(model.__tablename__): table(model)
-    for model in (Owners, Accounts, Contacts, Opportunities, Changes, Gates, ContactRoles, Activities, Leads, Tickets, LineItems)
+    for model in (Owners, Accounts, Contacts, Opportunities, Changes, Gates, ContactRoles, Activities, Leads, Tickets, LineItems, ScorecardRows)
 }

@@ -57,7 +57,7 @@ def _check(rig: Any, store: Store) -> None:
                 sent.setdefault(id, []).append(real)
     assert len(sent) == DEALS
     assert store.ledger.pending(NAME) == []
-    last = store.ledger.last_written(NAME)
+    last = store.ledger.last_written(NAME, "Opportunity" if rig.crm == SF else "deals")
     for id, found in sent.items():
         values = rig.org.tables["Opportunity"].rows[id] if rig.crm == SF else rig.record("deals", id).values
         for name in {name for one in found for name in one}:

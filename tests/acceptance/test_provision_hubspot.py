@@ -12,73 +12,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from connector.cli.init import create
 from connector.cli.main import main
 from connector.sandbox.server import serving
 from connector.sandbox.world import World
 from connector.scorecard import fields
-from connector.scorecard.fields import KEYS, MANIFEST
-from tests.acceptance.harness import Project
-
-ADMIN = "sandbox-admin"
-
-
-class Company(Project):
-    """A project on a portal that nobody has provisioned."""
-
-    def provision(self, monkeypatch: pytest.MonkeyPatch, *words: str, token: str = ADMIN) -> tuple[int, dict[str, Any]]:
-        """A verb of provision with a token on standard input."""
-        monkeypatch.setattr(sys, "stdin", io.StringIO(f"{token}\n"))
-        return self.run("provision", *words, "--token-stdin")
-
-    def made(self) -> set[str]:
-        return {name for name in self.world.portal.properties["deals"] if name.startswith("kpi_")}
-
-    def read(self, id: str, *names: str) -> dict[str, Any]:
-        """Values of a deal by a key of the rep's."""
-        params = {"properties": ",".join(names)}
-        answer = requests.get(
-            f"{self.base_url}/crm/objects/2026-03/deals/{id}", params=params, headers={"Authorization": "Bearer sandbox-rep"}, timeout=30
-        )
-        assert answer.status_code == 200, answer.text
-        return dict(answer.json()["properties"])
-
-    def page(self, id: str) -> dict[str, str]:
-        """What the page of a deal shows, by property."""
-        text = requests.get(f"{self.base_url}/sandbox/hubspot/deals/{id}", timeout=30).text
-        return dict(re.findall(r'<dd data-field="(\w+)">(.*?)</dd>', text))
-
-    def change(self, file: str, old: str, new: str) -> None:
-        path = self.root / "mappings" / file
-        text = path.read_text(encoding="utf-8")
-        assert old in text
-        path.write_text(text.replace(old, new), encoding="utf-8")
+from connector.scorecard.fields import ANCHORS, CALCULATED, KEYS, MANIFEST
+from tests.acceptance.companies import ADMIN, Portal, bare_portal
 
 
 @pytest.fixture
-def bare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Company]:
-    world = World(bare=True)
-    world.seed()
-    world.portal.limits_on = False  # they run on real time, and commands follow each other faster here than a person types them
-    with serving(world) as base_url:
-        root = tmp_path / "project"
-        create(root, "sandbox", "medtech", port=int(base_url.rpartition(":")[2]), only="hubspot")
-        yield Company(root, base_url, world, capsys.readouterr)
+def bare(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Portal]:
+    with bare_portal(tmp_path, capsys.readouterr) as company:
+        yield company
 
 
 def names(document: dict[str, Any], *actions: str) -> list[str]:
     return sorted(state["name"] for state in document["result"]["hs-demo"]["fields"] if state["action"] in actions)
 
 
-def test_from_a_bare_portal_to_a_rep_who_reads_right_values(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_a_bare_portal_to_a_rep_who_reads_right_values(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     code, document = bare.run("provision", "plan", "--detailed-exitcode")
-    assert (code, len(names(document, "create")), bare.made()) == (2, 24, set())
+    assert (code, len(names(document, "create")), bare.made()) == (2, 25, set())
     code, document = bare.provision(monkeypatch, "plan", "--detailed-exitcode")
     assert (code, document["result"]["hs-demo"]["checked"]["ok"], bare.made()) == (2, True, set())
     code, document = bare.provision(monkeypatch, "apply", "--yes")
-    assert (code, document["summary"]["unproven"], len(bare.made())) == (0, 0, 24), document
+    assert (code, document["summary"]["unproven"], len(bare.made())) == (0, 0, 25), document
     assert ADMIN not in json.dumps(document)
     for words in (("plan", "--detailed-exitcode"), ("status",)):
         code, document = bare.provision(monkeypatch, *words)
@@ -91,7 +51,7 @@ def test_from_a_bare_portal_to_a_rep_who_reads_right_values(bare: Company, monke
     for id in list(bare.ok("preview", "--limit", "1000")["result"])[::10]:
         explained = bare.ok("explain", f"hs-demo:{id}")["result"]
         told = bare.read(id, *(field.hubspot for field in MANIFEST.values()), "kpi_secq_days", "sec_q_sent", "sec_q_done")
-        assert set(explained) == set(KEYS)
+        assert set(explained) == set(KEYS) - set(ANCHORS) - set(CALCULATED["hubspot"])
         for key, one in explained.items():
             assert fields.text(MANIFEST[key], told[one["field"]]) == one["value"], (id, key)
         both = told["sec_q_sent"] and told["sec_q_done"]
@@ -104,7 +64,7 @@ def test_from_a_bare_portal_to_a_rep_who_reads_right_values(bare: Company, monke
     assert read >= 1
 
 
-def test_a_changed_stage_lists_exactly_the_property_that_holds_it(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_stage_lists_exactly_the_property_that_holds_it(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     bare.change("stages.yaml", "VAC review", "Value analysis")
     code, document = bare.run("provision", "plan", "--detailed-exitcode")
@@ -114,28 +74,26 @@ def test_a_changed_stage_lists_exactly_the_property_that_holds_it(bare: Company,
     assert bare.provision(monkeypatch, "plan", "--detailed-exitcode")[0] == 0
 
 
-def test_the_connections_own_key_may_look_and_make_nothing(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_connections_own_key_may_look_and_make_nothing(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     code, document = bare.provision(monkeypatch, "apply", "--yes", token="sandbox-token")
     assert (code, document["error"]["code"], bare.made()) == (5, "SC-E052", set())
     assert "crm.schemas.deals.write" in document["error"]["message"]
     assert bare.provision(monkeypatch, "apply", "--yes", token="nobody")[1]["error"]["code"] == "SC-E051"
 
 
-def test_a_portal_is_production_until_it_says_otherwise(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_portal_is_production_until_it_says_otherwise(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     code, document = bare.provision(monkeypatch, "apply")
     assert (code, "--yes" in document["error"]["message"], bare.made()) == (64, True, set())
 
 
-def test_a_name_that_is_taken_by_something_else_is_never_changed(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_is_taken_by_something_else_is_never_changed(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.world.portal.define_property("deals", "kpi_pace", "number")
     code, document = bare.provision(monkeypatch, "apply", "--yes")
     assert (code, document["error"]["code"], bare.made()) == (4, "SC-E151", {"kpi_pace"})
     assert document["findings"][0]["message"] == "deals.kpi_pace is a number, not a picklist"
 
 
-def test_a_portal_that_is_made_in_part_says_so_and_goes_on(
-    bare: Company, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_portal_that_is_made_in_part_says_so_and_goes_on(bare: Portal, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody archives a name between the check and the making."""
     portal = bare.world.portal
 
@@ -153,7 +111,7 @@ def test_a_portal_that_is_made_in_part_says_so_and_goes_on(
     assert len(bare.made()) == 24
 
 
-def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.world.portal.plan = "starter"
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert len(bare.made()) == 21
@@ -162,7 +120,7 @@ def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Company, monkeyp
     assert bare.ok("sync")["summary"]["written"] > 100
 
 
-def test_two_fields_and_nothing_else(bare: Company, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_fields_and_nothing_else(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.change("hubspot.yaml", "  population: {open: true", "  mode: two_fields\n  population: {open: true")
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert bare.made() == {"kpi_pace", "kpi_stale_reason"}
@@ -176,7 +134,7 @@ def test_a_portal_provisioned_by_hand_is_put_right_and_keeps_its_values(tmp_path
     world.portal.limits_on = False
     with serving(world) as base_url:
         create(tmp_path / "project", "sandbox", "medtech", port=int(base_url.rpartition(":")[2]), only="hubspot")
-        company = Company(tmp_path / "project", base_url, world, capsys.readouterr)
+        company = Portal(tmp_path / "project", base_url, world, capsys.readouterr)
         company.ok("sync")
         held = {number: record.values.get("kpi_stage") for number, record in world.portal.records["deals"].items()}
         assert names(company.run("provision", "plan")[1], "conflict") == []
@@ -186,7 +144,7 @@ def test_a_portal_provisioned_by_hand_is_put_right_and_keeps_its_values(tmp_path
         assert company.ok("sync")["summary"]["written"] == 0
 
 
-def test_an_exported_project_is_written_without_asking_the_portal(bare: Company, tmp_path: Path) -> None:
+def test_an_exported_project_is_written_without_asking_the_portal(bare: Portal, tmp_path: Path) -> None:
     bare.world.portal.tokens.revoke("sandbox-token")
     out = tmp_path / "hs"
     bare.ok("provision", "export", "--target", "hubspot", "--out", str(out))

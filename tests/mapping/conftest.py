@@ -117,7 +117,8 @@ def _type(canonical: str | None, scorecard: bool) -> FieldType:
     by_kind: dict[str, FieldType] = {"money": "money", "number": "number", "probability": "percent", "date": "date", "instant": "datetime",
                                      "boolean": "boolean", "datetime": "datetime", "text": "text"}  # fmt: skip
     if scorecard:
-        return by_kind.get(names.WRITTEN.get(canonical or "", "text"), "text")
+        kinds = {**names.ACCOUNT_SCORECARD, **names.CONTACT_SCORECARD, **names.WRITTEN}
+        return by_kind.get(kinds.get(canonical or "", "text"), "text")
     if canonical in ("gate.opened_on", "gate.decided_on"):
         return "date"
     section, _, key = (canonical or "").rpartition(".")

@@ -53,7 +53,7 @@ def test_streams_ask_for_mapped_fields_and_fixed_keys_only(salesforce: Mapper) -
     assert deals.presence == ("NextStep",)
     assert "NextStep" not in deals.fields
     assert not [f for f in deals.fields if "." in f and f != "RecordType.DeveloperName"]
-    assert set(salesforce.mapping.scorecard.written.values()) <= set(deals.fields)
+    assert set(salesforce.mapping.written.values()) <= set(deals.fields)
     assert by_name["accounts"].fields == ("Name", "Sales_Region__c", "Region__c", "Customer_Type__c")
     assert by_name["contacts"].fields == ("AccountId", "Title", "Buying_Function__c", "KOL__c")
     assert "Subject" in by_name["tasks"].fields
@@ -76,7 +76,7 @@ def test_a_deal(salesforce: Mapper) -> None:
         raw_stage="VAC Submitted", deal_type="new_business", amount=Decimal("950000000.0"), currency="USD", probability=Decimal("0.6"),
         created_at=datetime(2026, 5, 1, 7, 25, 37, tzinfo=UTC), closes_on=date(2026, 12, 31), has_next_step=True,
         modified_at=datetime(2026, 11, 20, 10, tzinfo=UTC), version="2026-11-20T10:00:00.000+0000", inputs_hash=row.inputs_hash,
-        observed=dict.fromkeys(salesforce.mapping.scorecard.written.values()),
+        observed=dict.fromkeys(salesforce.mapping.written.values()),
     )  # fmt: skip
 
 

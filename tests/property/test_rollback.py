@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from connector import grains
 from connector.clock import FixedClock
 from connector.crms.base import Field, Update, inputs_hash
 from connector.crms.memory import MemoryCrm, MemorySettings, fields_of
@@ -64,7 +65,7 @@ class Journal:
         if self.dies == "after the write":
             raise Died
         self.store.ledger.results(
-            self.run, NAME, [ledger.Outcome(o.update.id, LEDGER_STATUS[o.status], o.code) for o in outcomes if o.status != "stale"]
+            self.run, NAME, [ledger.Outcome("deals", o.update.id, LEDGER_STATUS[o.status], o.code) for o in outcomes if o.status != "stale"]
         )
 
 
@@ -101,7 +102,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(data=st.data(), value=ours)
     def somebody_overwrites_what_we_wrote(self, data: st.DataObject, value: str) -> None:
-        written = sorted(self.store.ledger.last_written(NAME))
+        written = sorted(self.store.ledger.last_written(NAME, "deals"))
         if written:
             self.somebody_overwrites_a_field_of_ours(*data.draw(st.sampled_from(written)), value)
 
@@ -132,7 +133,7 @@ class Interleavings(RuleBasedStateMachine):
         for id, record in self.crm.fetch("deals", list(DEALS), [*OWN, "amount"]).items():
             values = {name: None if record.values[name] == "" else str(record.values[name]) for name in OWN}
             seen[id] = Observed(id, record.version, inputs_hash(record.values, ("amount",)), values)
-        last = {(r, f): fields.text(OWN[f], v) for (r, f), v in self.store.ledger.last_written(NAME).items()}
+        last = grains.last_written(self.store, TARGET)
         desired = {id: Desired(values, {}) for id, values in wanted.items()}
         return plan.differences(TARGET, desired, seen, last, self.clock.now()).updates
 
@@ -167,8 +168,8 @@ class Interleavings(RuleBasedStateMachine):
         run = data.draw(st.sampled_from(wrote))
         undone = Undone(run, NAME, Plan("", "", (), ()), [])
         before = {id: dict(self.crm.holds("deals", id)) for id in DEALS}
-        last = self.store.ledger.last_written(NAME)
-        updates = changes_of(undone, self.store.ledger.of_run(run), self.crm, self.store, OWN, "hubspot")
+        last = grains.last_written(self.store, TARGET)
+        updates = changes_of(undone, self.store.ledger.of_run(run), self.crm, self.store, {"deals": TARGET})
         own = self.store.runs.start(NAME, "rollback", "test")
         self._write(own, updates, (), dies, 10)
         if dies:
@@ -179,7 +180,7 @@ class Interleavings(RuleBasedStateMachine):
                 images.setdefault((write.record, write.field), write)
         for (id, name), image in images.items():
             was, now = fields.text(OWN[name], before[id][name]), fields.text(OWN[name], self.crm.holds("deals", id)[name])
-            still_ours = was == fields.text(OWN[name], last.get((id, name), image.after))
+            still_ours = was == (last[id, name].text if (id, name) in last else fields.text(OWN[name], image.after))
             expected = fields.text(OWN[name], image.before) if still_ours and id not in self.refused else was
             assert now == expected, (id, name)
 

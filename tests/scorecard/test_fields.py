@@ -56,7 +56,7 @@ def test_a_list_is_cut_at_a_whole_item(items: list[str]) -> None:
         assert kept == ", ".join(items[: len(items) - int(more.split()[0])])
 
 
-@given(st.sampled_from([k for k in KEYS if MANIFEST[k].kind in ("number", "percent")]), st.decimals(0, 1000, places=6))
+@given(st.sampled_from([k for k in KEYS if MANIFEST[k].kind in fields.NUMERIC]), st.decimals(0, 1000, places=6))
 @pytest.mark.property
 def test_a_number_survives_the_round_trip(key: str, number: Decimal) -> None:
     for crm in ("salesforce", "hubspot"):
@@ -72,4 +72,4 @@ def test_too_long_is_refused_not_cut() -> None:
 
 def test_names_carry_the_managed_prefix() -> None:
     assert all(f.salesforce.startswith("KPI_") and f.salesforce.endswith("__c") and f.hubspot.startswith("kpi_") for f in MANIFEST.values())
-    assert len(KEYS) == 19  # 18 rows of the page; win chance comes with its n
+    assert len(KEYS) == 19 + 3  # 18 rows of the page, win chance comes with its n; two anchors and what HubSpot cannot add up

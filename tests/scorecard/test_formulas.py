@@ -9,7 +9,7 @@ import pytest
 
 from connector.model.kpi_settings import KpiSettings, Money, Thresholds
 from connector.model.ladder import Gate, Ladder, Rung
-from connector.scorecard.fields import MANIFEST
+from connector.scorecard.fields import ANCHORS, MANIFEST
 from connector.scorecard.formulas import FORMULAS, Terms, compiled, fields_of, normal, quoted
 
 LADDER = Ladder(
@@ -32,7 +32,7 @@ OWN = {
     "secq_returned_on": "Security_Questionnaire_Returned__c", "loi_signed_on": "LOI_Signed_On__c", "cleared_on": "Clearance_Date__c",
     "first_order_on": "First_Order_On__c", "arr": "Recurring_ARR__c", "capital_amount": "Capital_Portion__c",
 }  # fmt: skip
-OURS = {key: field.salesforce for key, field in MANIFEST.items()}
+OURS = {key: field.salesforce for key, field in MANIFEST.items() if key not in ANCHORS}
 TERMS = Terms(LADDER, SETTINGS, OWN, OURS)
 NAMES = {
     "days_in_stage": "KPI_Days_In_Stage__c", "days_in_crm_stage": "KPI_Days_In_CRM_Stage__c", "stalled": "KPI_Stalled__c",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from connector.errors import Blocked
 from connector.scorecard import fields, plan
 from connector.scorecard.fields import KEYS, MANIFEST
-from connector.scorecard.plan import Desired, Observed, Plan, Scope, Target
+from connector.scorecard.plan import Desired, Last, Observed, Plan, Scope, Target
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 LABELS = {"pilot": "Pilot", "vac": "VAC review"}
@@ -21,7 +22,8 @@ VALUES: dict[str, object] = {
     "stage": "pilot", "stage_entered_on": date(2026, 10, 5), "stage_benchmark_days": 22, "pace": "slow", "open_gates": ["VAC since 20 Oct 2026"],
     "gate_progress": 0.5, "compliance_since": date(2026, 10, 20), "secq_received_on": None, "pilot_limit_on": None, "personas": ["CFO"],
     "personas_missing": [], "last_buyer_activity": date(2026, 11, 1), "touch_density": 1.25, "regressions": 0, "close_pushes": 1,
-    "stale_reason": [], "win_chance": 0.545, "win_chance_n": 7, "data_gaps": [],
+    "stale_reason": [], "win_chance": 0.545, "win_chance_n": 7, "data_gaps": [], "pilot_started_on": date(2026, 9, 1), "pilot_ended_on": None,
+    "blended_arr": Decimal("125000.50"),
 }  # fmt: skip
 
 
@@ -37,7 +39,8 @@ def held_by(target: Target, values: dict[str, object], updated: str = "2026-11-1
 
 def planned(target: Target, desired: dict[str, object], observed: dict[str, str | None], last: dict[tuple[str, str], str | None] | None = None):  # type: ignore[no-untyped-def]
     seen = {"1": Observed("Deal", "v1", "h", observed)}
-    found = plan.differences(target, {"1": Desired(desired, {})}, seen, last or {}, NOW)
+    written = {at: Last(text, NOW - timedelta(days=8)) for at, text in (last or {}).items()}
+    found = plan.differences(target, {"1": Desired(desired, {})}, seen, written, NOW)
     return found.updates, found.unchanged, found.held, found.invalid
 
 
@@ -115,3 +118,40 @@ def test_a_file_that_is_no_plan_is_refused(data: bytes) -> None:
     with pytest.raises(Blocked) as caught:
         plan.loads(data)
     assert caught.value.code == "SC-E109"
+
+
+COMPANION = Target(
+    "sf", "salesforce", "KPI_Scorecard__c", {"key": "KPI_Key__c", "deal": "KPI_Opportunity__c", "pace": "KPI_Pace__c"}, LABELS, "d", "companion",
+    "KPI_Key__c",
+)  # fmt: skip
+CONTACTS = Target("sf", "salesforce", "Contact", {"kol_score": "KPI_KOL_Score__c", "kol_last_touch": "KPI_KOL_Last_Touch__c"}, LABELS, "d", "contact")
+
+
+def test_a_row_of_ours_is_made_where_there_is_none_and_removed_with_its_deal() -> None:
+    rows = {id: Observed(None, "v", None, {"KPI_Key__c": id, "KPI_Opportunity__c": id, "KPI_Pace__c": "Slow"}) for id in ("d1", "d9")}
+    desired = {id: Desired({"key": id, "deal": id, "pace": "slow"}, {}, f"Deal {id}") for id in ("d1", "d2")}
+    found = plan.differences(COMPANION, desired, rows, {}, NOW, gone={"d9"})
+    assert [(u.action, u.id, u.key_field, u.name) for u in found.updates] == [
+        ("create", "d2", "KPI_Key__c", "Deal d2"), ("remove", "d9", "KPI_Key__c", None),
+    ]  # fmt: skip
+    assert {c.field: c.after for c in found.updates[0].changes} == {"KPI_Key__c": "d2", "KPI_Opportunity__c": "d2", "KPI_Pace__c": "Slow"}
+    assert all(c.before is None and c.kind == "set" for c in found.updates[0].changes)
+    assert [(c.field, c.before, c.after) for c in found.updates[1].changes] == [("KPI_Key__c", "d9", None)]
+    scope = Scope("sf", "salesforce", "00D", "abc", NOW.isoformat(), 2, found.unchanged, 0)
+    made = Plan("0001", NOW.isoformat(), (scope,), tuple(found.updates))
+    assert plan.loads(plan.dumps(made)) == made
+    assert made.verdict() == "0 records would change, 0 values cleared, 1 records unchanged. 1 rows of ours created and 1 rows of ours removed."
+
+
+def test_nothing_is_made_of_a_record_that_is_the_companys_own() -> None:
+    assert plan.differences(CONTACTS, {"c1": Desired({"kol_score": 80}, {})}, {}, {}, NOW).updates == []
+
+
+@pytest.mark.parametrize(("days", "due"), [(1, False), (6, False), (7, True), (30, True)])
+def test_a_record_without_a_stamp_waits_its_week_by_our_own_ledger(days: int, due: bool) -> None:
+    seen = {"c1": Observed(None, "v", None, {"KPI_KOL_Score__c": "70", "KPI_KOL_Last_Touch__c": "2026-11-01"})}
+    desired = {"c1": Desired({"kol_score": 80, "kol_last_touch": date(2026, 11, 1)}, {})}
+    found = plan.differences(CONTACTS, desired, seen, {("c1", "KPI_KOL_Score__c"): Last("70", NOW - timedelta(days=days))}, NOW)
+    assert (len(found.updates), found.held) == ((1, 0) if due else (0, 1))
+    [healed] = plan.differences(CONTACTS, desired, seen, {("c1", "KPI_KOL_Score__c"): Last("75", NOW)}, NOW).updates
+    assert healed.changes[0].healed

@@ -19,7 +19,7 @@ def deeds(store: Store) -> None:
     store.plans.save("0001", path="p", sha256="a" * 64, status="awaiting", reason="too many")
     store.plans.set_status("0001", "approved", expected=("awaiting",))
     store.ledger.before_images(7, "0001", "c", [Image("deals", "d1", "f", "secret-value", "new")], fence=None)
-    store.ledger.results(7, "c", [Outcome("d1", "written")], {"plan": "0001", "sha256": "a" * 64})
+    store.ledger.results(7, "c", [Outcome("deals", "d1", "written")], {"plan": "0001", "sha256": "a" * 64})
     store.connections.pause("c", "rollback")
     store.connections.resume("c")
     store.audit.add("push.ended", "c run 7", {"run": 7})

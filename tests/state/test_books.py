@@ -191,6 +191,10 @@ def test_plans_are_numbered_saved_and_decided_once(store: Store, clock: FixedClo
 # -- ledger --------------------------------------------------------------------------------------------------------
 
 
+def last_written(store: Store) -> dict[tuple[str, str], object]:
+    return {at: last.value for at, last in store.ledger.last_written("c", "Opportunity").items()}
+
+
 def image(record: str, field: str, before: object, after: object) -> Image:
     return Image("Opportunity", record, field, before, after)  # type: ignore[arg-type]
 
@@ -202,10 +206,12 @@ def test_before_images_then_results(store: Store) -> None:
     images = [image("d1", "f", "old", "new"), image("d1", "n", None, 10.0), image("d2", "f", "x", None)]
     store.ledger.before_images(run, "0001", "c", images, fence=lease.fence)
     assert [(w.record, w.field, w.before, w.after) for w in store.ledger.pending("c")] == [(i.record, i.field, i.before, i.after) for i in images]
-    assert store.ledger.last_written("c") == {}
-    store.ledger.results(run, "c", [Outcome("d1", "written", version="v2"), Outcome("d2", "rejected", code="SC-E121", message="rule")])
+    assert last_written(store) == {}
+    store.ledger.results(
+        run, "c", [Outcome("Opportunity", "d1", "written", version="v2"), Outcome("Opportunity", "d2", "rejected", code="SC-E121", message="rule")]
+    )
     assert store.ledger.pending("c") == []
-    assert store.ledger.last_written("c") == {("d1", "f"): "new", ("d1", "n"): 10.0}
+    assert last_written(store) == {("d1", "f"): "new", ("d1", "n"): 10.0}
     assert [(w.status, w.code) for w in store.ledger.of_run(run)] == [("written", None), ("written", None), ("rejected", "SC-E121")]
     assert [w.field for w in store.ledger.of_run(run, connection="c", fields=("n",))] == ["n"]
     assert store.observed("c")["d1"][:4] == ("v2", None, None, {"f": "new", "n": "10.0"})
@@ -222,8 +228,8 @@ def test_wire_values_keep_their_kind(store: Store, value: object) -> None:
 def test_the_last_of_several_writes(store: Store) -> None:
     for run, value in ((1, "a"), (2, "b"), (3, "c")):
         store.ledger.before_images(run, "0001", "c", [image("d1", "f", None, value)], fence=None)
-        store.ledger.results(run, "c", [Outcome("d1", "written" if run < 3 else "skipped", code="SC-E108")])
-    assert store.ledger.last_written("c") == {("d1", "f"): "b"}
+        store.ledger.results(run, "c", [Outcome("Opportunity", "d1", "written" if run < 3 else "skipped", code="SC-E108")])
+    assert last_written(store) == {("d1", "f"): "b"}
     assert [write.status for write in store.ledger.of_record("c", "d1")] == ["written", "written", "skipped"]
 
 
@@ -239,11 +245,11 @@ def test_without_the_lease_there_are_no_before_images(store: Store, clock: Fixed
 def test_a_deleted_deal_is_scrubbed_from_the_ledger(store: Store) -> None:
     store.save_page("c", "deals", [Mapped((Opportunity("d1"),))], [], {}, run=None, fence=None)
     store.ledger.before_images(1, "0001", "c", [image("d1", "f", "before", "after")], fence=None)
-    store.ledger.results(1, "c", [Outcome("d1", "written")])
+    store.ledger.results(1, "c", [Outcome("Opportunity", "d1", "written")])
     store.save_page("c", "deals", [Mapped(tombstones=(Tombstone("opportunities", "d1"),))], [], {}, run=None, fence=None)
     [write] = store.ledger.of_run(1)
     assert (write.before, write.after, write.status, write.scrubbed) == (None, None, "written", True)
-    assert store.ledger.last_written("c") == {}
+    assert last_written(store) == {}
 
 
 @pytest.mark.fault

@@ -29,8 +29,10 @@ from connector.model.records import (
     Opportunity,
     Owner,
     Replace,
+    ScorecardRow,
     Tombstone,
 )
+from connector.state.ledger import Image, Outcome
 from connector.state.pages import PageCounts
 from connector.state.store import Store
 from connector.state.tables import CANONICAL, METADATA
@@ -69,7 +71,7 @@ def test_a_page_lands_with_its_bookmark(store: Store) -> None:
     assert store.bookmark("c", "opportunities") == {"after": "2026-11-01", "id": "d1"}
     assert store.counts("c") == {
         "owners": 0, "accounts": 0, "contacts": 0, "opportunities": 1, "changes": 2, "gates": 1, "contact_roles": 1, "activities": 0,
-        "leads": 0, "tickets": 0, "line_items": 0,
+        "leads": 0, "tickets": 0, "line_items": 0, "scorecard_rows": 0,
     }  # fmt: skip
 
 
@@ -430,11 +432,38 @@ def test_what_the_state_holds(store: Store) -> None:
     assert store.observed("c")["d1"][:4] == ("v1", "h", None, {"f": "1"})
 
 
+def wrote(store: Store, object: str, record: str, grain: str, action: str = "update", made: str | None = None, **values: Any) -> None:
+    images = [Image(object, record, name, None, value, grain, action) for name, value in values.items()]
+    store.ledger.before_images(1, "0001", "c", images, fence=None)
+    store.ledger.results(1, "c", [Outcome(object, record, "written", version="v2", made=made)])
+
+
 def test_observed_after_a_write(store: Store) -> None:
-    save(store, Opportunity("d1", version="v1", inputs_hash="h", observed={"a": "1", "b": "2"}))
-    assert store.set_observed("c", "d1", {"b": None, "n": 3, "x": 0.5}, "v2")
-    assert store.observed("c")["d1"][:4] == ("v2", "h", None, {"a": "1", "b": None, "n": "3", "x": "0.5"})
-    assert not store.set_observed("c", "unknown", {"b": "1"}, "v2")
+    save(store, Opportunity("7", version="v1", inputs_hash="h", observed={"a": "1", "b": "2"}))
+    save(store, ScorecardRow("companies:7", observed={"a": "9"}))
+    wrote(store, "deals", "7", "opportunity", b=None, n=3, x=0.5)
+    wrote(store, "companies", "7", "account", a="10")
+    wrote(store, "companies", "unknown", "account", a="10")
+    assert store.observed("c")["7"][:4] == ("v2", "h", None, {"a": "1", "b": None, "n": "3", "x": "0.5"})
+    assert {key: seen.observed for key, seen in store.scorecard_rows("c", "companies").items()} == {"7": {"a": "10"}}
+
+
+def test_a_row_of_ours_is_known_from_the_write_that_made_it(store: Store) -> None:
+    wrote(store, "KPI_Scorecard__c", "006A", "companion", "create", "a01X", KPI_Pace__c="Slow", KPI_Key__c="006A")
+    assert store.scorecard_rows("c", "KPI_Scorecard__c")["006A"][:4] == ("v2", None, None, {"KPI_Pace__c": "Slow", "KPI_Key__c": "006A"})
+    save(store, ScorecardRow("KPI_Scorecard__c:a01X", "006A", "v3", {"KPI_Pace__c": "Stuck", "KPI_Key__c": "006A"}))
+    assert store.scorecard_rows("c", "KPI_Scorecard__c")["006A"].observed["KPI_Pace__c"] == "Stuck"
+    wrote(store, "KPI_Scorecard__c", "006A", "companion", "remove", KPI_Key__c=None)
+    assert store.scorecard_rows("c", "KPI_Scorecard__c") == {}
+
+
+def test_ids_of_two_objects_are_two_records(store: Store) -> None:
+    save(store, Opportunity("7"), Account("7"), ScorecardRow("companies:7", observed={"a": "9"}))
+    wrote(store, "deals", "7", "opportunity", b="x")
+    wrote(store, "companies", "7", "account", a="10")
+    save(store, Mapped(tombstones=(Tombstone("opportunities", "7"),)))
+    assert [(w.object, w.after, w.scrubbed) for w in store.ledger.of_run(1)] == [("deals", None, True), ("companies", "10", False)]
+    assert store.gone("c", ["7", "8"]) == {"7"}
 
 
 def test_present_stage_against_history(store: Store) -> None:

@@ -117,8 +117,8 @@ class HubSpotCrm:
         """Calls that reading so many changed records takes; makes none."""
         return counting.cost(self._transport, _plain(stream), records)
 
-    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
-        """Current values by the id asked for (batch/read, 100 a call); gone and merged ids are absent."""
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
+        """Current values by the id asked for (batch/read, 100 a call); gone and merged ids are absent. There are no objects of ours."""
         object = plain(object)
         raws, losers = read_batch(self._transport, object, list(dict.fromkeys(ids)), [stamp_property(object), *fields])
         assert_known(object, fields, raws.values())

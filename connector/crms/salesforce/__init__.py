@@ -67,8 +67,8 @@ class SalesforceCrm:
     def cost(self, stream: StreamSpec, records: int) -> int:
         return self._reader.cost(stream, records)
 
-    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
-        return self._reader.fetch(object, ids, fields)
+    def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
+        return self._reader.fetch(object, ids, fields, key_field)
 
     def write(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
         return self._writer.write(updates)

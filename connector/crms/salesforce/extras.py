@@ -112,7 +112,7 @@ def _of(spec: ObjectSpec, writes: bool) -> Access:
     if not writes:
         return Access(spec.name)
     if spec.own:
-        return Access(spec.name, create=True, edit=True, delete=spec.grain == "companion", all=True)
+        return Access(spec.name, create=True, edit=True, delete=True, all=True)
     return Access(spec.name, edit=True, all=spec.grain == "opportunity")
 
 

@@ -31,7 +31,7 @@ from connector.errors import (
 
 LOCK_TRIES = 3
 LOCK = "UNABLE_TO_LOCK_ROW"
-Outcome = tuple[Update, Problem | None]
+Outcome = tuple[Update, Problem | None, str | None]
 Answered = tuple[Update, WriteResult]
 
 
@@ -65,8 +65,8 @@ class Writer:
             raise
 
     def _answers(self, waiting: list[Update]) -> Iterator[Answered]:
-        """Bulk where there are very many, then batch by batch, then what was locked, each alone."""
-        if self._bulk_above is not None and len(waiting) > self._bulk_above:
+        """Bulk where there are very many (what is made and removed is never so much), then batch by batch, then what was locked, each alone."""
+        if self._bulk_above is not None and len(waiting) > self._bulk_above and all(update.action == "update" for update in waiting):
             waiting = yield from self._in_bulk(waiting)
         locked: list[Update] = []
         while waiting:
@@ -103,11 +103,11 @@ class Writer:
         return in_order(rest)
 
     def _next(self, waiting: Sequence[Update]) -> Sequence[Update]:
-        """The next batch: never the same record twice, since Salesforce refuses that."""
+        """The next batch: of one kind, and never the same record twice, since Salesforce refuses that."""
         seen: set[tuple[str, str]] = set()
         for count, update in enumerate(waiting[: self._size]):
-            key = (update.object, soql.to18(update.id))
-            if key in seen:
+            key = (update.object, _identity(update))
+            if key in seen or _way(update) != _way(waiting[0]):
                 return waiting[:count]
             seen.add(key)
         return waiting[: self._size]
@@ -116,8 +116,8 @@ class Writer:
         """The results of one batch, without those that go to ``locked``, whose turn comes at the end.
 
         Raises BudgetReached, Transient, AuthenticationError, MissingScope when nothing more gets through."""
-        yield from ((update, WriteResult(update.id, "written")) for update in batch if not update.values)
-        sent = [update for update in batch if update.values]
+        yield from ((update, WriteResult(update.id, "written")) for update in batch if update.action == "update" and not update.values)
+        sent = [update for update in batch if update.action != "update" or update.values]
         if not sent:
             return
         try:
@@ -129,25 +129,38 @@ class Writer:
             yield from self._refused(sent, error, locked)
             return
         again: list[tuple[Update, Problem]] = []
-        for update, problem in outcomes:
+        for update, problem, made in outcomes:
             if problem and GOVERNOR.search(problem.message):
                 again.append((update, problem))
             elif problem and problem.code == LOCK:
                 locked.append(update)
                 self._size = min(self._size, max(1, len(sent) // 2))
             else:
-                yield update, _result(update, problem)
+                yield update, _result(update, problem, made)
         if again:
             yield from self._smaller([update for update, _ in again], again[0][1], len(sent), locked)
 
     def _send(self, batch: Sequence[Update]) -> list[Outcome]:
-        """Every update with its problem, or None where it was written. Matched by position: a refused row carries no id."""
-        records = [{"attributes": {"type": soql.name(u.object)}, "id": u.id, **u.values} for u in batch]
-        body = orjson.dumps({"allOrNone": False, "records": records})
-        answer = self._client.json("PATCH", "composite/sobjects", writing=True, data=body)
+        """Every update with its problem, or None where it was written, and the id of what was made. Matched by position: a refused row carries
+        no id."""
+        answer = self._answer(batch)
         if not isinstance(answer, list) or len(answer) != len(batch) or not all(isinstance(row, dict) for row in answer):
             raise Transient(f"{len(batch)} updates were sent and not answered one by one")
-        return [(update, _problem(update, row)) for update, row in zip(batch, answer, strict=True)]
+        return [(update, _problem(update, row), _made(update, row)) for update, row in zip(batch, answer, strict=True)]
+
+    def _answer(self, batch: Sequence[Update]) -> Any:
+        """Updates by id; what is made goes by its key, so that a lost answer makes nothing twice; what is removed by id."""
+        action, object_, key_field = _way(batch[0])
+        if action == "remove":
+            ids = ",".join(update.id for update in batch)
+            return self._client.json("DELETE", "composite/sobjects", writing=True, params={"ids": ids, "allOrNone": "false"})
+        path = "composite/sobjects"
+        named = "id"
+        if action == "create":
+            assert key_field is not None
+            path, named = f"{path}/{soql.name(object_)}/{soql.name(key_field)}", key_field
+        records = [{"attributes": {"type": soql.name(u.object)}, named: u.id, **u.values} for u in batch]
+        return self._client.json("PATCH", path, writing=True, data=orjson.dumps({"allOrNone": False, "records": records}))
 
     def _smaller(self, batch: Sequence[Update], problem: Problem, size: int, locked: list[Update]) -> Iterator[Answered]:
         """The same updates in batches of half the size, and none larger for the rest of the run."""
@@ -181,12 +194,12 @@ class Writer:
 
         def attempt() -> WriteResult:
             try:
-                [(_, problem)] = self._send([update])
+                [(_, problem, made)] = self._send([update])
             except (BudgetReached, Transient) as stop:
                 return _deferred(update, stop)  # the client has tried that often enough
             if problem and problem.code == LOCK:
                 raise _Locked(problem)
-            return _result(update, problem)
+            return _result(update, problem, made)
 
         try:
             result: WriteResult = retry.policy(self._clock.sleep, attempts=LOCK_TRIES)(attempt)
@@ -206,14 +219,29 @@ def in_order(updates: Sequence[Update]) -> list[Update]:
     turn: Counter[tuple[str, str]] = Counter()
     keyed = []
     for update in updates:
-        key = (update.object, soql.to18(update.id))
-        keyed.append(((turn[key], update.object, update.group or "", update.id), update))
+        key = (update.object, _identity(update))
+        keyed.append(((turn[key], update.object, update.action, update.group or "", update.id), update))
         turn[key] += 1
     return [update for _, update in sorted(keyed, key=lambda pair: pair[0])]
 
 
+def _way(update: Update) -> tuple[str, str, str | None]:
+    """What the updates of one call have in common."""
+    return update.action, update.object, update.key_field
+
+
+def _identity(update: Update) -> str:
+    return update.id if update.action == "create" else soql.to18(update.id)
+
+
+def _made(update: Update, row: Any) -> str | None:
+    return soql.to18(str(row["id"])) if update.action == "create" and row.get("success") else None
+
+
 def _problem(update: Update, row: Any) -> Problem | None:
     if row.get("success"):
+        if update.action == "create":
+            return None
         if soql.to18(str(row.get("id"))) != soql.to18(update.id):
             raise Transient("an update was answered with the id of another record")
         return None
@@ -221,9 +249,9 @@ def _problem(update: Update, row: Any) -> Problem | None:
     return found[0] if found else Problem("UNKNOWN_EXCEPTION", "refused without a reason")
 
 
-def _result(update: Update, problem: Problem | None) -> WriteResult:
-    if problem is None:
-        return WriteResult(update.id, "written")
+def _result(update: Update, problem: Problem | None, made: str | None = None) -> WriteResult:
+    if problem is None or (update.action == "remove" and problem.code in GONE):
+        return WriteResult(update.id, "written", made=made)
     message = _masked(problem.message, update)
     if problem.code in GONE:
         return WriteResult(update.id, "gone", "SC-E128", problem.code, message)

@@ -183,7 +183,8 @@ def _scorecard() -> tuple[Property, ...]:
         ("kpi_regressions", "Times moved back", "number", ""), ("kpi_close_pushes", "Close date pushes", "number", ""),
         ("kpi_stale_reason", "Stale reason", "string", ""), ("kpi_win_chance", "Win chance from here", "number", ""),
         ("kpi_win_chance_n", "Win chance: deals behind it", "number", ""), ("kpi_data_gaps", "Missing data", "string", ""),
-        ("kpi_updated_at", "Updated", "datetime", ""), ("kpi_definition", "Definition", "string", ""),
+        ("kpi_blended_arr", "Blended ARR (company currency)", "number", ""), ("kpi_updated_at", "Updated", "datetime", ""),
+        ("kpi_definition", "Definition", "string", ""),
     )  # fmt: skip
     return tuple(_own(name, label, kind, options, group="kpi_scorecard") for name, label, kind, options in rows)
 

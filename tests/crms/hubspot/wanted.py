@@ -31,11 +31,7 @@ MODES: Mapping[str, Switches] = {
         account={row.key: row.hubspot for row in rows.ACCOUNT},
         contact={row.key: row.hubspot for row in rows.CONTACT},
     ),
-    "anchors": replace(
-        RECORD,
-        own={key: name for key, name in OWN.items() if not key.startswith("pilot")},
-        opportunity={**RECORD.opportunity, **{row.key: row.hubspot for row in rows.ANCHORS}},
-    ),
+    "anchors": replace(RECORD, own={key: name for key, name in OWN.items() if not key.startswith("pilot")}),
     "two_fields": replace(RECORD, mode="two_fields"),
 }
 

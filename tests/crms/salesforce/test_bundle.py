@@ -14,7 +14,7 @@ import pytest
 from connector.crms.provisioning import FieldSpec, Wanted
 from connector.crms.salesforce import bundle, extras, lint, project
 from connector.scorecard import rows
-from connector.scorecard.fields import MANIFEST
+from connector.scorecard.fields import ANCHORS, CALCULATED, MANIFEST
 from tests.crms.salesforce.wanted import MODES, made
 
 NS = "{http://soap.sforce.com/2006/04/metadata}"
@@ -59,8 +59,9 @@ def test_the_integration_set_allows_what_a_push_needs_and_no_more() -> None:
     assert [row["name"] for row in rows_of(text, "customPermissions")] == [extras.BYPASS]
     allowed = {row["object"]: row for row in rows_of(text, "objectPermissions")}
     assert {name for name, row in allowed.items() if row["viewAllRecords"] == "true"} == {"Opportunity", "KPI_Rep_Scorecard__c", "KPI_Snapshot__c"}
-    assert {name for name, row in allowed.items() if row["allowCreate"] == "true"} == {"KPI_Rep_Scorecard__c", "KPI_Snapshot__c"}
-    assert not any(row["allowDelete"] == "true" or row["modifyAllRecords"] == "true" for row in allowed.values())
+    for right in ("allowCreate", "allowDelete"):  # what was made can be taken back
+        assert {name for name, row in allowed.items() if row[right] == "true"} == {"KPI_Rep_Scorecard__c", "KPI_Snapshot__c"}
+    assert not any(row["modifyAllRecords"] == "true" for row in allowed.values())
 
 
 def test_in_companion_mode_deals_are_only_read() -> None:
@@ -162,7 +163,7 @@ def test_two_fields_are_complete_by_themselves() -> None:
     assert [field.name for spec in wanted.objects for field in spec.fields] == ["KPI_Pace__c", "KPI_Stale_Reason__c"]
     package = files(wanted)
     assert package["lwc/kpiScorecard/kpiScorecard.js"].count("{ field:") == 2
-    assert set(wanted.left_out) == {key for key in MANIFEST if key not in ("pace", "stale_reason")}
+    assert set(wanted.left_out) == {key for key in MANIFEST if key not in ("pace", "stale_reason", *ANCHORS, *CALCULATED["salesforce"])}
 
 
 def test_the_same_fields_make_the_same_bytes_and_another_field_another_mark_of_what_shows_it() -> None:
@@ -337,5 +338,5 @@ def test_the_project_holds_the_same_components_one_file_each() -> None:
 
 def test_every_row_of_the_manifest_is_made_by_some_mode() -> None:
     names = {field.name for mode in MODES for spec in made(mode).objects for field in spec.fields}
-    known = (*rows.LIVE, *rows.ANCHORS, *rows.ACCOUNT, *rows.CONTACT, *rows.REP, *rows.SNAPSHOT, *rows.COMPANION)
+    known = (*rows.LIVE, *rows.ACCOUNT, *rows.CONTACT, *rows.REP, *rows.SNAPSHOT, *rows.COMPANION)
     assert {row.salesforce for row in known} - names == set()

@@ -28,7 +28,7 @@ MODES: Mapping[str, Switches] = {
         contact={row.key: row.salesforce for row in rows.CONTACT},
         rep="KPI_Rep_Scorecard__c", snapshot="KPI_Snapshot__c",
     ),
-    "anchors": replace(RECORD, own={}, opportunity={**RECORD.opportunity, **{row.key: row.salesforce for row in rows.ANCHORS}}),
+    "anchors": replace(RECORD, own={}),
     "two_fields": replace(RECORD, mode="two_fields"),
     "companion": replace(RECORD, mode="companion"),
     "renamed": replace(RECORD, opportunity={**RECORD.opportunity, "pace": "KPI_Tempo__c", "data_gaps": None, "deal_age": None}),

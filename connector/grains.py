@@ -1,0 +1,221 @@
+"""What each grain of a connection should show, beside what the CRM holds: deals, accounts, key opinion leaders, reps, snapshots.
+
+A plan is made from these parts; a push, a rollback and a look after a crash find their fields again by them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from connector.connected import Definitions, MappedConnection
+from connector.crms.base import Grain
+from connector.errors import CODES, Finding
+from connector.kpis.account_cards import account_cards
+from connector.kpis.book import Book
+from connector.kpis.cards import Card
+from connector.kpis.closed import closed_cards
+from connector.kpis.compute import DEFINITION_VERSION, selected
+from connector.kpis.contact_cards import contact_cards
+from connector.kpis.rep_cards import rep_cards
+from connector.kpis.scorecards import Scorecard, scorecards
+from connector.kpis.snapshot_cards import snapshot_cards
+from connector.mapping.names import RECORD_CURRENCY
+from connector.mapping.places import Place
+from connector.scorecard import fields
+from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
+from connector.scorecard.fits import Shape
+from connector.scorecard.grains import MANIFESTS
+from connector.scorecard.plan import Desired, Last, Observed, Target
+from connector.state.store import Seen, Store
+
+DEALS: tuple[Grain, ...] = ("opportunity", "companion")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One grain. ``desired``, ``observed``: by id, or by key where the object is ours; ``gone``: keys whose records are to be removed;
+    ``set_aside``: deals in an unmapped stage."""
+
+    target: Target
+    desired: Mapping[str, Desired]
+    observed: Mapping[str, Observed]
+    gone: Collection[str] = ()
+    set_aside: int = 0
+    population: int = 0
+    findings: tuple[Finding, ...] = ()
+
+
+def targets(mapped: MappedConnection, definitions: Definitions) -> dict[Grain, Target]:
+    """Where the scorecard of a connection goes, grain by grain."""
+    labels = {rung.key: rung.label for rung in definitions.ladder.ladder}
+    definition = f"kpi {DEFINITION_VERSION} · map {definitions.version[:8]}"
+    return {
+        grain: Target(mapped.name, mapped.kind, place.object, _known(place), labels, definition, grain, place.key_field)
+        for grain, place in mapped.mapper.places.items()
+    }
+
+
+def _known(place: Place) -> dict[str, str]:
+    return {key: name for key, name in place.fields.items() if key in MANIFESTS[place.grain]}
+
+
+def managed(mapped: MappedConnection, definitions: Definitions) -> dict[str, dict[str, ScorecardField]]:
+    """Object → field → its row of the manifest."""
+    return {target.object: dict(target.by_name) for target in targets(mapped, definitions).values()}
+
+
+def last_written(store: Store, target: Target) -> dict[tuple[str, str], Last]:
+    """(record, field) → what we wrote last, as canonical text, and when."""
+    known = target.by_name
+    return {
+        (record, name): Last(fields.text(known[name], last.value), last.at)
+        for (record, name), last in store.ledger.last_written(target.connection, target.object).items()
+        if name in known
+    }
+
+
+def parts(
+    mapped: MappedConnection,
+    currency: str,
+    shapes: Mapping[str, Shape],
+    book: Book,
+    store: Store,
+    definitions: Definitions,
+    only: Sequence[str] = (),
+) -> list[Part]:
+    """Every grain that the mapping switches on. ``currency``: the CRM's own; ``shapes``: object → its fields as the connection's user sees them;
+    ``only``: ids of deals, and then nothing but deals."""
+    found = []
+    for grain, target in targets(mapped, definitions).items():
+        if grain in DEALS:
+            part = _deals(mapped, target, book, store, only)
+        elif only:
+            continue
+        else:
+            part = _OTHERS[grain](target, book, store)
+        several = RECORD_CURRENCY in shapes.get(target.object, Shape()).fields
+        found.append(_in_currency(part, definitions.kpis.calendar.currency, None if several else currency))
+    return found
+
+
+def _in_currency(part: Part, ours: str, theirs: str | None) -> Part:
+    """Money is reckoned in one currency; where a record would show it in another it is left as it is, and said so.
+
+    ``theirs``: the currency of all records; None: each tells its own, and one of ours gets it from us.
+    """
+    target = part.target
+    money = {key for key in target.field_names if target.manifest[key].kind == "money"}
+    if not money:
+        return part
+    given = theirs is None and "currency" in target.field_names
+    desired, foreign = {}, 0
+    for id, wanted in part.desired.items():
+        seen = part.observed.get(id)
+        told = ours if given else theirs or (seen.values.get(RECORD_CURRENCY) if seen else None)
+        values = {**wanted.values, "currency": ours} if given else wanted.values
+        if told != ours:
+            foreign += 1
+            values = {key: value for key, value in values.items() if key not in money}
+        desired[id] = replace(wanted, values=values)
+    if not foreign:
+        return replace(part, desired=desired)
+    names = ", ".join(target.field_names[key] for key in sorted(money))
+    said = f"{target.connection}: {foreign} of {len(desired)} {target.object} records are not, or not known to be, in {ours}: {names}"
+    finding = Finding("SC-W156", said, "warning", next=CODES["SC-W156"].next_step)
+    return replace(part, desired=desired, findings=(*part.findings, finding))
+
+
+# -- deals -------------------------------------------------------------------------------------------------------------
+
+
+def _deals(mapped: MappedConnection, target: Target, book: Book, store: Store, only: Sequence[str]) -> Part:
+    cards = scorecards(book)
+    wanted = {id: desired_values(card) for id, card in cards.items() if card.stage is not None}
+    wanted |= {id: Desired(card.values, card.why) for id, card in closed_cards(book, mapped.mapping.scorecard.population.closed_days).items()}
+    desired = {id: values for id, values in wanted.items() if not only or id in only}
+    aside = sum(card.stage is None for card in cards.values())
+    if target.grain == "opportunity":
+        observed = {id: _observed(seen) for id, seen in store.observed(target.connection).items() if id in desired}
+        return Part(target, desired, observed, set_aside=aside, population=len(wanted))
+    deals = store.observed(target.connection)
+    rows = {id: _observed(seen, deals.get(id)) for id, seen in store.scorecard_rows(target.connection, target.object).items()}
+    gone = store.gone(target.connection, rows.keys() - deals.keys())
+    beside = {id: Desired({"key": id, "deal": id, **card.values}, card.why, deals[id].name if id in deals else None) for id, card in desired.items()}
+    return Part(target, beside, rows, set() if only else gone, aside, len(wanted))
+
+
+def _observed(seen: Seen, deal: Seen | None = None) -> Observed:
+    """``deal``: the one that a row stands beside, whose name and account it shares."""
+    named = deal or seen
+    return Observed(named.name, seen.version, seen.inputs_hash, seen.observed, named.group, named.pipeline)
+
+
+def desired_values(card: Scorecard) -> Desired:
+    """A deal's scorecard as inside values of the manifest: lists as the labels a rep reads."""
+    values: dict[str, object] = {}
+    for key in KEYS:
+        known = MANIFEST[key]
+        if known.kind == "list":
+            text = card.text[key]
+            values[key] = None if text is None else [part for part in text.split(known.separator) if part]
+        else:
+            values[key] = getattr(card, key)
+    return Desired(values, card.why)
+
+
+# -- the other grains --------------------------------------------------------------------------------------------------
+
+
+def _accounts(target: Target, book: Book, store: Store) -> Part:
+    return _of_records(target, account_cards(book), store)
+
+
+def _contacts(target: Target, book: Book, store: Store) -> Part:
+    return _of_records(target, contact_cards(book), store)
+
+
+def _of_records(target: Target, cards: Mapping[str, Card], store: Store) -> Part:
+    """Fields on records of the company's own."""
+    observed = {id: _observed(seen) for id, seen in store.scorecard_rows(target.connection, target.object).items()}
+    return Part(target, {id: Desired(card.values, card.why, card.name) for id, card in cards.items()}, observed, population=len(cards))
+
+
+def _reps(target: Target, book: Book, store: Store) -> Part:
+    desired = {}
+    for (owner, period), card in rep_cards(book).items():
+        key = f"{owner}|{period}"
+        desired[key] = Desired({"key": key, "user": owner, "period": period, **card.values}, card.why, card.name)
+    return Part(target, desired, _rows(target, store), population=len(desired))
+
+
+def _snapshots(target: Target, book: Book, store: Store) -> Part:
+    """One set of rows a week, by the first run of the week: what was said then stays said, and only edits of others are put right."""
+    rows, written = _rows(target, store), last_written(store, target)
+    desired = {id: _as_written(target, id, written) for id in rows}
+    week = book.today.isocalendar()[:2]
+    day = target.field_names["as_of"]
+    if not any(_week(seen.values.get(day)) == week for seen in rows.values()):
+        cards = snapshot_cards(book, selected(book.settings.kpis))
+        desired |= {card.subject: Desired({**card.values, "key": card.subject}, card.why, card.subject) for card in cards}
+    return Part(target, desired, rows, population=len(desired))
+
+
+def _week(day: str | None) -> tuple[int, int] | None:
+    return None if day is None else date.fromisoformat(day[:10]).isocalendar()[:2]
+
+
+def _as_written(target: Target, id: str, written: Mapping[tuple[str, str], Last]) -> Desired:
+    values: dict[str, object] = {}
+    for key, name in target.field_names.items():
+        if (last := written.get((id, name))) is not None:
+            values[key] = last.text == "true" if target.manifest[key].kind == "flag" else last.text
+    return Desired(values, {}, id)
+
+
+def _rows(target: Target, store: Store) -> dict[str, Observed]:
+    return {key: _observed(seen) for key, seen in store.scorecard_rows(target.connection, target.object).items()}
+
+
+_OTHERS: Mapping[Grain, Callable[[Target, Book, Store], Part]] = {"account": _accounts, "contact": _contacts, "rep": _reps, "snapshot": _snapshots}

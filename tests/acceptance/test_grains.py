@@ -1,0 +1,200 @@
+"""Beside the deal: accounts, key opinion leaders, reps, snapshots and the companion, from a bare CRM until a rep reads right values, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector import sync
+from connector.app import App
+from connector.kpis.account_cards import account_cards
+from connector.kpis.book import Book
+from connector.kpis.contact_cards import contact_cards
+from connector.kpis.rep_cards import rep_cards
+from connector.kpis.scorecards import scorecards
+from connector.sandbox.hubspot.oauth import SYNC_SCOPES
+from connector.scorecard import fields, rows
+from connector.scorecard.grains import MANIFESTS
+from tests.acceptance.companies import DATA, INTEGRATION, Org, Portal, bare_org, bare_portal
+
+ACCOUNT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in rows.ACCOUNT) + "}"
+CONTACT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in rows.CONTACT) + "}"
+SWITCHED_ON = f"""  account: {ACCOUNT}
+  contact: {CONTACT}
+  rep: {{object: KPI_Rep_Scorecard__c}}
+  snapshot: {{object: KPI_Snapshot__c}}
+
+deny:"""
+COMPANION = "KPI_Scorecard__c"
+SHOWN = "Id, KPI_Key__c, KPI_Opportunity__c, KPI_Stage_Entered_On__c, KPI_Days_In_Stage__c, KPI_Pace__c"
+
+
+@pytest.fixture
+def org(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Org]:
+    """Every grain, provisioned, the deal's on its companion."""
+    with bare_org(tmp_path, capsys.readouterr) as company:
+        company.change("salesforce.yaml", "\ndeny:", SWITCHED_ON)
+        _leaders(company, list(company.world.org.tables["Contact"].rows)[:3])
+        company.change("salesforce.yaml", "  # mode: two_fields", "  mode: companion  #")
+        code, document = company.provision(monkeypatch, "apply", "--yes")
+        assert code == 0, document
+        company.give(company.world.org.admin, INTEGRATION)  # so that somebody beside the connector may edit
+        yield company
+
+
+def _leaders(company: Org | Portal, contacts: list[str]) -> None:
+    """The company's list of key opinion leaders."""
+    company.change("kpis.yaml", "inputs:\n", "inputs:\n  kol: inputs/kol.csv\n")
+    lines = ["contact_key,advisory_board", *(f"{id},true" for id in contacts)]
+    (company.root / "mappings" / "inputs" / "kol.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def book_of(company: Org | Portal, name: str) -> Book:
+    """The book behind what was just written."""
+    with App(company.root) as app:
+        return sync.book(app.mapped(name), app.store, app.definitions, company.world.clock.now)
+
+
+def pushed(company: Org | Portal) -> str:
+    """The run of the last push."""
+    with App(company.root) as app:
+        [name] = app.names()
+        last = app.store.runs.last(name, kinds=("push",))
+        assert last is not None
+        return str(last.id)
+
+
+def test_every_grain_reaches_the_crm_and_the_deal_is_never_written(org: Org) -> None:
+    before = {id: row["SystemModstamp"] for id, row in org.world.org.tables["Opportunity"].rows.items()}
+    planned = org.ok("plan")["summary"]
+    first = org.ok("sync")["summary"]
+    assert (first["written"], first["not_written"]) == (planned["records"], 0)
+    assert planned["creates"] > 100
+    assert {id: row["SystemModstamp"] for id, row in org.world.org.tables["Opportunity"].rows.items()} == before
+    assert org.ok("sync")["summary"]["written"] == 0
+
+    book, rep = book_of(org, "sf-demo"), org.rep_who_reads()
+    cards = scorecards(book)
+    shown = {row["KPI_Key__c"]: row for row in org.query(f"SELECT {SHOWN} FROM {COMPANION}", rep)}
+    mapped = {id for id, card in cards.items() if card.stage is not None}
+    assert shown.keys() == mapped
+    for id, row in shown.items():
+        assert row["KPI_Opportunity__c"] == id
+        assert row["KPI_Stage_Entered_On__c"] == str(cards[id].stage_entered_on)
+        assert row["KPI_Days_In_Stage__c"] == cards[id].days_in_stage
+    _agree(org, rep, "Account", rows.ACCOUNT, {id: card.values for id, card in account_cards(book).items()}, "account")
+    _agree(org, rep, "Contact", rows.CONTACT, {id: card.values for id, card in contact_cards(book).items()}, "contact")
+    reps = {f"{owner}|{period}": card.values for (owner, period), card in rep_cards(book).items()}
+    told = {
+        row["KPI_Key__c"]: row
+        for row in org.query(f"SELECT {', '.join(row.salesforce for row in rows.REP)}, CurrencyIsoCode FROM KPI_Rep_Scorecard__c", rep)
+    }
+    assert reps
+    assert told.keys() == reps.keys()
+    for key, row in told.items():
+        assert (row["KPI_User__c"], row["KPI_Period__c"], row["CurrencyIsoCode"]) == (*key.split("|"), "USD")
+        _same(row, rows.REP, reps[key], "rep")
+    snapshots = org.query("SELECT KPI_Key__c, KPI_As_Of__c, KPI_Value__c, KPI_Reason__c FROM KPI_Snapshot__c", rep)
+    assert len(snapshots) > 10
+    assert {row["KPI_As_Of__c"] for row in snapshots} == {str(book.today)}
+    assert all(row["KPI_Value__c"] is not None or row["KPI_Reason__c"] for row in snapshots)
+
+
+def _agree(org: Org, user: str, object: str, known: Any, cards: dict[str, Any], grain: Any) -> None:
+    assert cards
+    columns = ", ".join(row.salesforce for row in known)
+    held = {row["Id"]: row for row in org.query(f"SELECT Id, CurrencyIsoCode, {columns} FROM {object}", user)}
+    foreign = 0
+    for id, values in cards.items():
+        money = {key for key in values if MANIFESTS[grain][key].kind == "money" and held[id]["CurrencyIsoCode"] != "USD"}
+        foreign += bool(money)
+        _same(held[id], known, {key: value for key, value in values.items() if key not in money}, grain)
+        assert all(held[id][row.salesforce] is None for row in known if row.key in money)
+    assert (foreign > 0) == (grain == "account")
+
+
+def _same(held: dict[str, Any], known: Any, values: Any, grain: Any) -> None:
+    for row in known:
+        if row.key in values:
+            field = MANIFESTS[grain][row.key]
+            assert fields.text(field, held[row.salesforce]) == fields.text(field, fields.wire(field, values[row.key], "salesforce")), row.key
+
+
+def test_an_edit_heals_a_deleted_row_comes_back_and_a_deleted_deal_takes_its_row_along(org: Org) -> None:
+    org.ok("sync")
+    world, admin = org.world, org.world.org.admin
+    a, b, c = org.query(f"SELECT Id, KPI_Key__c FROM {COMPANION} ORDER BY KPI_Key__c LIMIT 3")
+    url, headers = f"{org.base_url}/{DATA}/sobjects", org.as_user(admin)
+    assert requests.patch(f"{url}/{COMPANION}/{a['Id']}", json={"KPI_Stale_Reason__c": "mine"}, headers=headers, timeout=30).status_code == 204
+    account = next(row["Id"] for row in org.query("SELECT Id, KPI_Open_Pipeline__c FROM Account WHERE KPI_Open_Pipeline__c > 0"))
+    assert requests.patch(f"{url}/Account/{account}", json={"KPI_Open_Pipeline__c": 1}, headers=headers, timeout=30).status_code == 204
+    assert requests.delete(f"{url}/{COMPANION}/{b['Id']}", headers=headers, timeout=30).status_code == 204
+    assert requests.delete(f"{url}/Opportunity/{c['KPI_Key__c']}", headers=headers, timeout=30).status_code == 204
+    world.clock.advance_to(world.clock.now + timedelta(hours=1))
+    plan = org.ok("plan")
+    assert (plan["summary"]["creates"], plan["summary"]["removes"]) == (1, 1)
+    document = org.ok("sync")
+    assert document["summary"]["healed"] == 2
+    rows_ = {row["KPI_Key__c"]: row for row in org.query(f"SELECT Id, KPI_Key__c, KPI_Stale_Reason__c FROM {COMPANION}")}
+    assert rows_[a["KPI_Key__c"]]["KPI_Stale_Reason__c"] != "mine"
+    assert rows_[b["KPI_Key__c"]]["Id"] != b["Id"]
+    assert c["KPI_Key__c"] not in rows_
+    assert org.ok("sync")["summary"]["written"] == 0
+    assert org.ok("audit", "verify")["summary"]
+
+
+def test_a_rollback_takes_every_row_and_value_away_again(org: Org) -> None:
+    org.ok("sync")
+    kept = org.query(f"SELECT Id, KPI_Key__c FROM {COMPANION} ORDER BY KPI_Key__c LIMIT 1")[0]
+    url = f"{org.base_url}/{DATA}/sobjects/{COMPANION}/{kept['Id']}"
+    assert requests.patch(url, json={"KPI_Stale_Reason__c": "mine"}, headers=org.as_user(org.world.org.admin), timeout=30).status_code == 204
+    code, document = org.run("rollback", pushed(org))
+    assert code == 3, document
+    [row] = org.query(f"SELECT Id, KPI_Key__c, KPI_Stale_Reason__c, KPI_Pace__c FROM {COMPANION}")
+    assert (row["Id"], row["KPI_Stale_Reason__c"], row["KPI_Pace__c"]) == (kept["Id"], "mine", None)
+    assert org.query("SELECT Id FROM KPI_Rep_Scorecard__c") == []
+    assert org.query("SELECT Id FROM KPI_Snapshot__c") == []
+    assert org.query("SELECT Id FROM Account WHERE KPI_Open_Pipeline__c != null") == []
+
+
+@pytest.fixture
+def portal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Portal]:
+    with bare_portal(tmp_path, capsys.readouterr) as company:
+        on_hubspot = "\n".join(
+            f"  {section}: {{" + ", ".join(f"{row.key}: {row.hubspot}" for row in known) + "}"
+            for section, known in (("account", rows.ACCOUNT), ("contact", rows.CONTACT))
+        )
+        company.change("hubspot.yaml", "\ndeny:", f"{on_hubspot}\n\ndeny:")
+        _leaders(company, list(company.world.portal.records["contacts"])[:3])
+        code, document = company.provision(monkeypatch, "apply", "--yes")
+        assert code == 0, document
+        yield company
+
+
+def test_companies_and_contacts_of_a_portal_hold_what_their_cards_say(portal: Portal) -> None:
+    code, document = portal.run("sync")
+    assert (code, {finding["code"] for finding in document["findings"]} & {"SC-E052"}) == (5, {"SC-E052"}), "the key may not write to companies"
+    assert document["summary"]["written"] > 100, "the deals were written all the same"
+    portal.world.portal.tokens.grant("sandbox-token", *SYNC_SCOPES, "crm.objects.companies.write", "crm.objects.contacts.write")
+    assert portal.ok("sync")["summary"]["not_written"] == 0
+    assert portal.ok("sync")["summary"]["written"] == 0
+    book, records = book_of(portal, "hs-demo"), portal.world.portal.records
+    for object, grain, cards in (("companies", "account", account_cards(book)), ("contacts", "contact", contact_cards(book))):
+        assert cards
+        for id, card in cards.items():
+            for key, field in MANIFESTS[grain].items():  # type: ignore[index]
+                held = records[object][int(id)].values.get(field.hubspot)
+                assert fields.text(field, held) == fields.text(field, fields.wire(field, card.values[key], "hubspot")), (id, key)
+    held = {id: records["deals"][int(id)].values.get("kpi_blended_arr") for id in scorecards(book)}
+    assert {id: value for id, value in held.items() if value} == {
+        id: fields.shortest(card.blended_arr) for id, card in scorecards(book).items() if card.blended_arr is not None and card.stage is not None
+    }
+    portal.ok("rollback", pushed(portal))
+    ours = {field.hubspot for grain in ("account", "contact") for field in MANIFESTS[grain].values()}  # type: ignore[index]
+    left = [(id, name) for object in ("companies", "contacts") for id, row in records[object].items() for name in ours if row.values.get(name)]
+    assert left == []
