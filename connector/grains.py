@@ -173,7 +173,12 @@ def _accounts(target: Target, book: Book, store: Store) -> Part:
 
 
 def _contacts(target: Target, book: Book, store: Store) -> Part:
-    return _of_records(target, contact_cards(book), store)
+    """Who has been taken off the list of key opinion leaders holds our values no longer."""
+    part = _of_records(target, contact_cards(book), store)
+    ours = {contact for contact, _ in last_written(store, target)}
+    nothing = Desired(dict.fromkeys(target.field_names), dict.fromkeys(target.field_names, ("no longer on the list of key opinion leaders",)))
+    left = dict.fromkeys(ours & part.observed.keys() - part.desired.keys(), nothing)
+    return replace(part, desired={**part.desired, **left}, population=part.population + len(left))
 
 
 def _of_records(target: Target, cards: Mapping[str, Card], store: Store) -> Part:

@@ -8,7 +8,7 @@ CREATE TABLE accounts (
     region VARCHAR,
     reference BOOLEAN,
     merged_into VARCHAR,
-    deleted BOOLEAN NOT NULL, "key" VARCHAR,
+    deleted BOOLEAN NOT NULL, "key" VARCHAR, parent VARCHAR,
     PRIMARY KEY (connection, id)
 );
 CREATE TABLE activities (

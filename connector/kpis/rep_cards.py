@@ -21,15 +21,16 @@ SETTLING_DAYS = 14
 def rep_cards(book: Book) -> dict[tuple[str, str], Card]:
     """(owner id, label of a fiscal quarter) → card, of the quarter that runs and, in its first days, of the one before.
 
-    For active owners of the CRM, and for others of whom the quarter has a quota, a won or a created deal, or today an open one. The quarter
+    For owners who sell: with a quota of the quarter, a won or a created deal in it, an open one today, or one that was decided in the last twelve
+    months. An org may have a thousand other users. The quarter
     before has only what belongs to it: quota, won, attainment and pipeline created. What is true of a moment (coverage, stuck deals …) and of
     the last twelve months stays as it stood when the quarter ended, so these keys are absent from its card.
     """
     found: dict[tuple[str, str], Card] = {}
     for window in _told(book):
         running = window == book.windows.quarter
-        for id, name, active in book.owners.select("id", "name", "active").iter_rows():
-            if active is False and not _took_part(book, id, window, running):
+        for id, name in book.owners.select("id", "name").iter_rows():
+            if not _took_part(book, id, window, running):
                 continue
             sheet = Sheet(f"{id}|{window.label}", name)
             for part in (_results, *((_coverage, _rates, _speed, _now) if running else ())):
@@ -52,7 +53,15 @@ def _of(book: Book, id: str, kpi: str, variant: str = "", window: Window | None 
     return rows_of(book, kpi, variant, None if window is None else window.label).get(f"owner={id}")
 
 
+@derived
+def _decided_of_late(book: Book) -> frozenset[str]:
+    """Owners of deals that were won or lost in the last twelve months."""
+    return frozenset(book.deals.filter((pl.col("cls") != "void") & book.windows.rolling.covers("closed"))["owner"].drop_nulls())
+
+
 def _took_part(book: Book, id: str, window: Window, running: bool) -> bool:
+    if id in _decided_of_late(book):
+        return True
     rows = [_of(book, id, "closed_won_count", window=window), _of(book, id, "pipeline_created", "count", window)]
     return id in quotas(book, window, "bookings") or (running and id in _paces(book)) or any(row is not None and row.value for row in rows)
 

@@ -43,7 +43,7 @@ class DealMapper:
         if record.deleted:
             return Mapped(tombstones=(Tombstone("accounts", record.id, record.merged_into),))
         name = values.text(record.values.get("Name" if self._mapping.crm == "salesforce" else "name"))
-        told: dict[str, Any] = {"key": _key(record, self._account_key)}
+        told: dict[str, Any] = {"key": _key(record, self._account_key), "parent": reference(record, names.PARENT)}
         for key in names.ACCOUNT_FIELDS:
             source = self._sources.get(key)
             if source is not None and source.parent == self._account_object:

@@ -115,6 +115,8 @@ CONTACT_SCORECARD: Mapping[str, ScorecardKind] = {"kol_score": "number", "kol_la
 
 RECORD_CURRENCY = "CurrencyIsoCode"
 """There where an org has several currencies: each record is in one of them."""
+PARENT = "ParentId"
+"""The account above an account of Salesforce, with which some figures are added up."""
 KEY_FIELD = "KPI_Key__c"
 """By which records of our own objects are found."""
 COMPANION_OBJECT = "KPI_Scorecard__c"

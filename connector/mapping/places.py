@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 
 from connector.crms.base import Grain, Record
 from connector.mapping import names, values
@@ -65,7 +66,7 @@ def places(mapping: CrmMapping) -> Mapping[Grain, Place]:
         found.append(_ours("companion", names.COMPANION_OBJECT, names.COMPANION_FIELDS, deal, kinds))
     elif deal:
         found.append(Place("opportunity", mapping.opportunities.object, deal, kinds))
-    told = (names.RECORD_CURRENCY,) if mapping.several_currencies else ()
+    told = tuple(compress((names.RECORD_CURRENCY, names.PARENT), (mapping.several_currencies, mapping.crm == "salesforce")))
     found += _switched("account", names.ACCOUNT_OBJECT[mapping.crm], card.account, names.ACCOUNT_SCORECARD, told)
     found += _switched("contact", names.CONTACT_OBJECT[mapping.crm], card.contact, names.CONTACT_SCORECARD)
     if card.rep is not None and card.rep.object is not None:

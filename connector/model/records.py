@@ -63,6 +63,7 @@ class Account:
     territory: str | None = None
     region: str | None = None
     reference: bool | None = None
+    parent: str | None = None
     key: str | None = None
     merged_into: str | None = None
     deleted: bool = False

@@ -17,10 +17,9 @@ KINDS: Mapping[SpecType, Kind] = {
 LISTS: Mapping[str, str] = {"health_reason": "; ", "expansion_triggers": ", "}
 """Key → what stands between its items."""
 LOSSES = frozenset({
-    "arr", "nrr_12m", "health_tier", "adoption", "go_live_days", "open_pipeline", "active_kols", "first_contact_on", "kol_score", "kol_last_touch",
-    "kol_referred_deals",
+    "arr", "nrr_12m", "health_tier", "adoption", "go_live_days", "open_pipeline", "active_kols", "first_contact_on",
 })  # fmt: skip
-"""Keys of accounts and contacts whose empty value answers nothing: once known they do not vanish by themselves."""
+"""Keys of accounts whose empty value answers nothing: once known they do not vanish by themselves."""
 WEEKLY = frozenset({"kol_score"})
 LOOKUP_LENGTH = 18
 

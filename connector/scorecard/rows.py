@@ -113,7 +113,7 @@ REP = (
     Row("quota", "Quota", "KPI_Quota__c", "Currency(18,2)", "Quota of the period."),
     Row("won", "Won", "KPI_Won__c", "Currency(18,2)", "Won in the period."),
     Row("attainment", "Attainment", "KPI_Attainment__c", "Percent(5,0)", "Won of quota."),
-    Row("coverage", "Coverage", "KPI_Coverage__c", "Number(6,2)", "Open pipeline of the period against what is left of quota."),
+    Row("coverage", "Coverage", "KPI_Coverage__c", "Number(6,2)", "Open pipeline that closes in the period, for each unit of quota."),
     Row("weighted_coverage", "Weighted coverage", "KPI_Weighted_Coverage__c", "Number(6,2)", "The same, each deal by its chance."),
     Row("pipeline_created", "Pipeline created", "KPI_Pipeline_Created__c", "Currency(18,2)", "Pipeline created in the period."),
     Row("win_rate", "Win rate", "KPI_Win_Rate__c", "Percent(3,0)", "Won of decided deals; empty where there are too few."),
@@ -122,7 +122,7 @@ REP = (
     Row("show_rate", "Show rate", "KPI_Show_Rate__c", "Percent(3,0)", "Meetings held of meetings booked."),
     Row("stuck_deals", "Stuck deals", "KPI_Stuck_Deals__c", "Number(4,0)", "Open deals whose pace is Stuck."),
     Row("data_health", "Data health", "KPI_Data_Health__c", "Percent(3,0)", "Required fields that are filled."),
-    Row("first_order_days", "First order days", "KPI_First_Order_Days__c", "Number(5,0)", "Median days from close to first order."),
+    Row("first_order_days", "First order days", "KPI_First_Order_Days__c", "Number(5,0)", "Days from hire to the first order."),
     Row("capacity", "Capacity", "KPI_Capacity__c", "Number(6,2)", "Capacity of the period."),
 )
 

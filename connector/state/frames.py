@@ -35,8 +35,8 @@ RENAMED: Mapping[str, str] = {
 """Stored column → column of a book, where they differ."""
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "owners": ("id", "name", "active", "key", "deleted"),
-    "accounts": ("id", "name", "segment", "territory", "region", "reference", "key", "merged_into", "deleted"),
-    "contacts": ("id", "title", "persona", "stance", "kol", "key", "merged_into", "deleted"),
+    "accounts": ("id", "name", "segment", "territory", "region", "reference", "parent", "key", "merged_into", "deleted"),
+    "contacts": ("id", "account", "title", "persona", "stance", "kol", "key", "merged_into", "deleted"),
     "opportunities": (
         "id", "name", "account", "owner", "native_pipeline", "raw_stage", "deal_type", "amount", "arr", "capital_amount",
         "projected_pull_through", "currency", "probability", "created_at", "closes_on", "lead_source", "product", "has_next_step",
@@ -87,7 +87,7 @@ def sections(
     moves = history.Moves(stored["changes"], deals, maps)
     products = _products(stored["line_items"], deals)
     return {
-        "accounts": _living(stored["accounts"]),
+        "accounts": [{**row, "parent": accounts.get(row["parent"], row["parent"])} for row in _living(stored["accounts"])],
         "owners": [_owner(row) for row in stored["owners"]],
         "opportunities": [_deal(row, maps, accounts, moves, primary, products) for row, primary in _with_primary(deals, stored["contact_roles"])],
         "stage_history": moves.stages(),
@@ -96,7 +96,7 @@ def sections(
         "amount_history": moves.amounts(),
         "splits": [],
         "gates": [gate for row in stored["gates"] if row["opportunity"] in deals.rows for gate in _attempts(row, log, moves, maps)],
-        "contacts": [{**row, "role": None} for row in _living(stored["contacts"])],
+        "contacts": [{**row, "role": None, "account": accounts.get(row["account"], row["account"])} for row in _living(stored["contacts"])],
         "opportunity_contacts": _roles(stored["contact_roles"], deals, contacts, maps),
         "activities": _activities(stored["activities"], deals, accounts, contacts, maps),
         "leads": [{**row, "opportunity": deals.of(row["opportunity"])} for row in _living(stored["leads"])],

@@ -79,6 +79,7 @@ class Accounts(SQLModel, table=True):
     territory: str | None = None
     region: str | None = None
     reference: bool | None = None
+    parent: str | None = None
     key: str | None = None
     merged_into: str | None = None
     deleted: bool = False

@@ -125,6 +125,34 @@ def _same(held: dict[str, Any], known: Any, values: Any, grain: Any) -> None:
             assert fields.text(field, held[row.salesforce]) == fields.text(field, fields.wire(field, values[row.key], "salesforce")), row.key
 
 
+def test_an_account_is_told_with_those_below_it(org: Org) -> None:
+    rows_ = org.world.org.tables["Opportunity"].rows.values()
+    whole = {row["AccountId"] for row in rows_ if not row.get("IsClosed") and row.get("CurrencyIsoCode") == "USD" and row.get("Amount")}
+    above, below = sorted(id for id in whole if org.world.org.tables["Account"].rows[id]["CurrencyIsoCode"] == "USD")[:2]
+    org.ok("sync")
+
+    def pipeline() -> dict[str, float]:
+        return {row["Id"]: row["KPI_Open_Pipeline__c"] for row in org.query("SELECT Id, KPI_Open_Pipeline__c FROM Account")}
+
+    apart = pipeline()
+    url = f"{org.base_url}/{DATA}/sobjects/Account/{below}"
+    assert requests.patch(url, json={"ParentId": above}, headers=org.as_user(org.world.org.admin), timeout=30).status_code == 204
+    org.world.clock.advance_to(org.world.clock.now + timedelta(hours=1))
+    org.ok("sync")
+    assert pipeline() == {**apart, above: apart[above] + apart[below]}
+
+
+def test_who_leaves_the_list_of_leaders_holds_our_values_no_longer(org: Org) -> None:
+    org.ok("sync")
+    asked = "SELECT Id FROM Contact WHERE KPI_KOL_Score__c != null"
+    held = [row["Id"] for row in org.query(asked)]
+    assert len(held) == 3
+    (org.root / "mappings" / "inputs" / "kol.csv").write_text(f"contact_key,advisory_board\n{held[0]},true\n", encoding="utf-8")
+    org.ok("sync")
+    assert [row["Id"] for row in org.query(asked)] == held[:1]
+    assert org.ok("sync")["summary"]["written"] == 0
+
+
 def test_an_edit_heals_a_deleted_row_comes_back_and_a_deleted_deal_takes_its_row_along(org: Org) -> None:
     org.ok("sync")
     world, admin = org.world, org.world.org.admin

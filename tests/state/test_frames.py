@@ -95,7 +95,7 @@ def test_a_deal_in_the_words_of_a_book(store: Store) -> None:
     }  # fmt: skip
     assert found["owners"] == [{"id": "o1", "name": "Rep R1", "active": True, "key": "ann@maker.com"}]
     assert found["accounts"] == [
-        {"id": "a1", "name": "Hospital", "segment": "hospital", "territory": None, "region": None, "reference": True, "key": None}
+        {"id": "a1", "name": "Hospital", "segment": "hospital", "territory": None, "region": None, "reference": True, "parent": None, "key": None}
     ]
 
 
@@ -332,7 +332,9 @@ def test_roles_are_dated_by_the_crm_or_by_first_sight(store: Store, clock: Fixed
         {"opportunity": "d1", "contact": "p2", "added_on": MAY, "persona": None, "stance": None, "quality": "system"},
         {"opportunity": "d1", "contact": "p3", "added_on": date(2026, 12, 20), "persona": None, "stance": None, "quality": "observed"},
     ]
-    assert found["contacts"] == [{"id": "p1", "title": "CFO", "persona": "cfo", "stance": None, "kol": False, "key": None, "role": None}]
+    assert found["contacts"] == [
+        {"id": "p1", "account": None, "title": "CFO", "persona": "cfo", "stance": None, "kol": False, "key": None, "role": None}
+    ]
     assert found["opportunities"][0]["primary_contact"] is True
 
 

@@ -1,4 +1,4 @@
-"""What the CRM holds of our fields beside those of deals; grain and action of each write.
+"""What the CRM holds of our fields beside those of deals; parents of accounts; grain and action of each write.
 
 Revision ID: 0009
 """
@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("connection", "id"),
     )
     op.create_index("scorecard_rows_by_key", "scorecard_rows", ["connection", "key"])
+    op.add_column("accounts", sa.Column("parent", sa.String(), nullable=True))
     op.add_column("writes", sa.Column("grain", sa.String(), nullable=False, server_default="opportunity"))
     op.add_column("writes", sa.Column("action", sa.String(), nullable=False, server_default="update"))
 
@@ -33,5 +34,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_column("writes", "action")
     op.drop_column("writes", "grain")
+    op.drop_column("accounts", "parent")
     op.drop_index("scorecard_rows_by_key", "scorecard_rows")
     op.drop_table("scorecard_rows")
