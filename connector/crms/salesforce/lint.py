@@ -114,7 +114,7 @@ def _own_objects(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
 
 
 def _rights(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
-    """Rows are made and edited on our own objects, removed on the companion alone; readers read. Nobody gets more than the object asks for."""
+    """Rows are made, edited and, by a rollback or after their deal, removed on our own objects alone; readers read. Nobody gets more than that."""
     grains = {spec.name: spec.grain for spec in wanted.objects}
     own = {spec.name for spec in wanted.objects if spec.own}
     for name in extras.SETS:
@@ -128,7 +128,7 @@ def _rights(wanted: Wanted, files: Mapping[str, str]) -> Iterator[str]:
             allowed = {right for right in RIGHTS if _text(row, right) == "true"}
             wants = {"allowRead"}
             if writes and object_ in own:
-                wants |= {"allowCreate", "allowEdit", "allowDelete", "viewAllRecords"}  # what is made can be taken back
+                wants |= {"allowCreate", "allowEdit", "allowDelete", "viewAllRecords"}
             elif writes and object_ in grains:
                 wants |= {"allowEdit"}
             more = allowed - wants - ({"viewAllRecords"} if writes and grains.get(object_, object_) in ("opportunity", "Opportunity") else set())
