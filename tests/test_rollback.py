@@ -154,7 +154,7 @@ def test_a_plan_that_waits_is_approved_or_rejected_once(rig: Any) -> None:
     rig.advance(60)
     parked = rig.sync()
     assert parked.exit_code == 4
-    assert [t.code for t in parked.parked[NAME]] == ["SC-E102"]
+    assert [t.code for t in parked.made.parked[NAME]] == ["SC-E102"]
     assert held(rig, deal) == ours, "nothing is half-written"
     [waiting] = rig.app.store.plans.find(statuses=("awaiting",))
     newer = rig.sync()
