@@ -129,7 +129,8 @@ def _refusal(update: PlannedUpdate, record: Record | None, input_fields: Sequenc
     if record is None or record.deleted:
         return Outcome(update, "gone", code="SC-E128", message="the record was deleted or merged since the plan")
     held = {c.field: fields.text(MANIFEST[c.key], record.values.get(c.field)) for c in update.changes}
-    if all(held[c.field] == _wanted(c) for c in update.changes if c.key not in TECHNICAL):
+    of_weight = [c for c in update.changes if c.key not in TECHNICAL] or update.changes  # a rollback may have the stamp alone to restore
+    if all(held[c.field] == _wanted(c) for c in of_weight):
         return Outcome(update, "unchanged", version=record.version)
     overwritten = [c.field for c in update.changes if held[c.field] not in (c.before, _wanted(c))]
     if overwritten:
