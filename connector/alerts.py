@@ -1,7 +1,8 @@
-"""Alerts: which missed targets are news to a channel, and how they get there: a webhook, or mail.
+"""Alerts: which missed targets and waiting plans are news to a channel, and how they get there: a webhook, or mail.
 
 A message holds KPIs, subjects (ids, segments) and numbers; names of records never come this far. A webhook is told which target of whom is
-missed, and how badly only with ``values = "show"`` (security page, T8). Nothing of an address is logged: it may be a secret.
+missed, and how badly only with ``values = "show"`` (security page, T8). Of a plan it is told its number and the guards that stopped it, of
+what it would write nothing. Nothing of an address is logged: it may be a secret.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import urlsplit
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from connector.errors import Transient, Undelivered
 from connector.model.standing import Id, Standing, Told
+from connector.model.waiting import Waiting
 from connector.settings import Alerts, Smtp, Webhook
 
 Kind = Literal["new", "changed", "standing", "ended"]
@@ -38,6 +40,26 @@ class Notice:
 
     kind: Kind
     standing: Standing
+
+    @property
+    def about(self) -> Standing:
+        return self.standing
+
+
+@dataclass(frozen=True, slots=True)
+class PlanNotice:
+    """A plan that waits for a person (``new``), or does no longer (``ended``); ``became``: approved, rejected, superseded …, and why."""
+
+    kind: Literal["new", "ended"]
+    waiting: Waiting
+    became: str | None = None
+
+    @property
+    def about(self) -> Waiting:
+        return self.waiting
+
+
+News = Notice | PlanNotice
 
 
 def news(
@@ -63,13 +85,20 @@ def news(
     return found + [Notice("ended", last.standing) for last in over]
 
 
+def news_of_plans(waiting: Sequence[Waiting], told: Mapping[Id, Waiting], became: Callable[[str], str]) -> list[PlanNotice]:
+    """Each plan once when it begins to wait and once when it is decided or superseded. ``became``: number of a plan → what it is now."""
+    present = {one.id for one in waiting}
+    over = [one for id, one in sorted(told.items()) if id not in present]
+    return [PlanNotice("new", one) for one in waiting if one.id not in told] + [PlanNotice("ended", one, became(one.plan)) for one in over]
+
+
 class Channel(Protocol):
     """A way to tell somebody. ``name`` is what the state remembers it by; ``where`` a place that may be said aloud."""
 
     name: str
     where: str
 
-    def send(self, project: str, notices: Sequence[Notice]) -> str | None:
+    def send(self, project: str, notices: Sequence[News]) -> str | None:
         """All in one message. Returns what went wrong although it went out; raises Undelivered where it did not."""
         ...
 
@@ -89,28 +118,52 @@ def _tries(sleep: Sleep) -> Retrying:
 # -- words ---------------------------------------------------------------------------------------------------------------
 
 
+PLAN_HEADS: Mapping[Literal["new", "ended"], str] = {"new": "waiting for a person", "ended": "waiting no longer"}
 HEADS: Mapping[Kind, str] = {"new": "missed", "changed": "changed", "standing": "still missed", "ended": "no longer missed"}
 
 
-def subject_line(project: str, notices: Sequence[Notice]) -> str:
-    """``[revops] 2 targets missed, 1 no-go, 1 no longer missed``."""
-    counts = {kind: sum(n.kind == kind for n in notices) for kind in HEADS}
-    parts: list[str] = []
-    for kind, number in counts.items():
-        if number:
-            noun = f" target{'' if number == 1 else 's'}" if not parts else ""
-            parts.append(f"{number}{noun} {HEADS[kind]}")
-    no_gos = sum(n.standing.no_go for n in notices if n.kind != "ended")
+def subject_line(project: str, notices: Sequence[News]) -> str:
+    """``[revops] 1 plan awaits a person, 2 targets missed, 1 no longer missed (1 no-go)``."""
+    targets = _targets(notices)
+    no_gos = sum(n.standing.no_go for n in targets if n.kind != "ended")
+    parts = [*_counted("plan", _plans(notices), PLAN_HEADS), *_counted("target", targets, HEADS)]
     return _plain(f"[{project}] {', '.join(parts)}" + (f" ({no_gos} no-go)" if no_gos else ""))
 
 
-def text(notices: Sequence[Notice]) -> str:
-    """One line a notice, by connection."""
+def _counted(noun: str, notices: Sequence[News], heads: Mapping[Any, str]) -> list[str]:
+    parts: list[str] = []
+    for kind, head in heads.items():
+        if number := sum(n.kind == kind for n in notices):
+            parts.append(f"{number}{f' {noun}' + ('' if number == 1 else 's') if not parts else ''} {head}")
+    return parts
+
+
+def _targets(notices: Sequence[News]) -> list[Notice]:
+    return [n for n in notices if isinstance(n, Notice)]
+
+
+def _plans(notices: Sequence[News]) -> list[PlanNotice]:
+    return [n for n in notices if isinstance(n, PlanNotice)]
+
+
+def text(notices: Sequence[News]) -> str:
+    """One line a notice, by connection; below a plan that waits the guards that stopped it and the commands that lead on."""
     lines: list[str] = []
-    for connection in dict.fromkeys(n.standing.connection for n in notices):
+    for connection in dict.fromkeys(n.about.connection for n in notices):
         lines += ["", connection] if lines else [connection]
-        lines += [_plain(f"  {HEADS[n.kind]}: {_said(n)}") for n in notices if n.standing.connection == connection]
+        lines += [_plain(f"  {line}") for n in notices if n.about.connection == connection for line in _lines(n)]
     return "\n".join(lines)
+
+
+def _lines(notice: News) -> list[str]:
+    if isinstance(notice, Notice):
+        return [f"{HEADS[notice.kind]}: {_said(notice)}"]
+    waiting = notice.waiting
+    if notice.kind == "ended":
+        return [f"{PLAN_HEADS['ended']}: plan {waiting.plan} is {notice.became}"]
+    decided = "" if waiting.approvable else "; its cause is mended first"
+    guards = [f"  {code} {words}" for code, words in waiting.guards]
+    return [f"{PLAN_HEADS['new']}: plan {waiting.plan}, nothing of it is written{decided}", *guards, *(f"  {step}" for step in waiting.next_steps)]
 
 
 def _said(notice: Notice) -> str:
@@ -124,10 +177,10 @@ def _plain(line: str) -> str:
     return "".join(c if c.isprintable() else "�" for c in line)
 
 
-def payload(project: str, notices: Sequence[Notice], *, values: bool) -> dict[str, object]:
-    """The JSON of a webhook; ``text`` is what chat services show."""
-    rows = []
-    for notice in notices:
+def payload(project: str, notices: Sequence[News], *, values: bool) -> dict[str, object]:
+    """The JSON of a webhook; ``text`` is what chat services show, ``alerts`` and ``counts`` are of targets, ``plans`` of plans that wait."""
+    rows, targets = [], _targets(notices)
+    for notice in targets:
         s = notice.standing
         row: dict[str, object] = {
             "change": notice.kind, "connection": s.connection, "kpi": s.kpi, "variant": s.variant, "subject": s.subject, "window": s.window,
@@ -136,8 +189,17 @@ def payload(project: str, notices: Sequence[Notice], *, values: bool) -> dict[st
         if values:
             row |= {"value": s.value, "unit": s.unit, "wanted": s.wanted, "on": s.on.isoformat(), "words": s.words}
         rows.append(row)
-    counts = {kind: sum(n.kind == kind for n in notices) for kind in HEADS}
-    return {"project": project, "text": subject_line(project, notices), "counts": counts, "alerts": rows}
+    counts = {kind: sum(n.kind == kind for n in targets) for kind in HEADS}
+    plans = [_of_a_plan(notice) for notice in _plans(notices)]
+    return {"project": project, "text": subject_line(project, notices), "counts": counts, "alerts": rows, "plans": plans}
+
+
+def _of_a_plan(notice: PlanNotice) -> dict[str, object]:
+    waiting = notice.waiting
+    row: dict[str, object] = {"change": notice.kind, "connection": waiting.connection, "plan": waiting.plan, "since": waiting.since.isoformat()}
+    if notice.kind == "ended":
+        return row | {"became": notice.became}
+    return row | {"guards": [{"code": code, "message": words} for code, words in waiting.guards], "next": list(waiting.next_steps)}
 
 
 # -- webhook -------------------------------------------------------------------------------------------------------------
@@ -176,7 +238,7 @@ class ToWebhook:
         self.where = urlsplit(declared.url).hostname or ""
         logging.getLogger("urllib3.connectionpool").addFilter(_unnamed)
 
-    def send(self, project: str, notices: Sequence[Notice]) -> str | None:
+    def send(self, project: str, notices: Sequence[News]) -> str | None:
         body = payload(project, notices, values=self._declared.values == "show")
         try:
             _tries(self._sleep)(self._post, body)
@@ -214,13 +276,13 @@ class ToMail:
         self._sleep = sleep
         self.where = declared.host
 
-    def send(self, project: str, notices: Sequence[Notice]) -> str | None:
+    def send(self, project: str, notices: Sequence[News]) -> str | None:
         message = EmailMessage()
         message["Subject"] = subject_line(project, notices)
         message["From"] = self._declared.sender
         message["To"] = ", ".join(self._declared.to)
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(f"{text(notices)}\n\nconnector status shows what is missed now.\n")
+        message.set_content(f"{text(notices)}\n\nconnector status shows what is missed now, and what waits.\n")
         try:
             refused: int = _tries(self._sleep)(self._mail, message, self._password())
         except Transient as error:

@@ -10,6 +10,7 @@ from connector.runs import QUIET, RunReport, Stopped, kept, push, trips_of
 from connector.scorecard import guards
 from connector.scorecard import plan as planning
 from connector.scorecard.plan import Plan
+from connector.state.plans import SavedPlan
 from connector.sync import PushReport, Report
 
 LIFTED = frozenset({"SC-E102", "SC-E103", "SC-E105", "SC-E107"})
@@ -77,13 +78,24 @@ def apply_approved(app: App, name: str, *, trigger: str, report: Report | None =
     """What was approved for one connection since, before it is planned anew; a plan that is no longer valid is set aside, never half-applied."""
     done = RunReport()
     for saved in app.store.plans.find(statuses=("approved",)):
-        if name not in (saved.summary or {}).get("connections", ()) or stopped():
+        if name not in (saved.summary or {}).get("connections", ()) or name in saved.parts or stopped():
             continue
         with kept(done, name):
-            made = load_plan(app, Path(saved.path))
+            made = _still_valid(app, saved)
+            if not made.of(name):
+                continue
             trips = check_guards(app, made, allow_large=False, scheduled=True)[name]
             if trips:
                 done.pushes.append(PushReport(name, trips=tuple(trips)))
             else:
                 push(app, made, names=[name], trigger=trigger, report=report, stopped=stopped, done=done)
     return done
+
+
+def _still_valid(app: App, saved: SavedPlan) -> Plan:
+    """An approved plan. Raises Blocked where it cannot be applied any more, which is said once: it is approved no longer."""
+    try:
+        return load_plan(app, Path(saved.path))
+    except Blocked as error:
+        app.store.plans.set_status(saved.id, "superseded", reason=error.message, expected=("approved",))
+        raise

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its measures as snapshots of the day, the targets they miss, and who has been told.
+"""What a run leaves behind: its measures as snapshots of the day, the targets they miss, the plans that wait, and who has been told.
 
 Owner and segment rows are kept of windows that move with the day; past quarters and years can be computed again.
 """
@@ -18,11 +18,15 @@ from connector.kpis.definition import Measure
 from connector.kpis.series import moving
 from connector.kpis.targets import Breach
 from connector.model.standing import Standing
+from connector.model.waiting import Waiting
+from connector.scorecard import guards
 
 ALWAYS = ("weighted_pipeline_coverage", "expected_arr_by_quarter_end", "weekly_three")
 """Kept whether switched on or not: no-gos, the accuracy of forecasts and the weekly review look back on them."""
 SLICES = ("owner", "segment")
 MOVING = frozenset({"asof", "ALL", "T12M", "FQ"})
+FIGURES = frozenset({"SC-E102", "SC-E103", "SC-E104", "SC-E105", "SC-E106", "SC-E107"})
+"""Guards whose words are numbers, field names and ids."""
 NEXT = CODES["SC-W099"].next_step
 log = logging.getLogger(__name__)
 
@@ -72,14 +76,41 @@ def standing(connection: str, book: Book, breach: Breach) -> Standing:
     )  # fmt: skip
 
 
+def waiting(app: App, names: Sequence[str]) -> list[Waiting]:
+    """The plans of these connections that wait for a person, the oldest first."""
+    return [
+        Waiting(
+            name, plan.id, tuple((code, words) for code, words in guards_), plan.created_at, not any(code in guards.BLOCKING for code, _ in guards_)
+        )
+        for plan in reversed(app.store.plans.find(statuses=("awaiting",)))
+        for name, guards_ in plan.guards.items()
+        if name in names
+    ]
+
+
+def said(trip: Finding) -> str:
+    """What may be told of a guard: figures of our own; of what a pull found only what its code means, since the CRM's words may be in it."""
+    return trip.message if trip.code in FIGURES else CODES[trip.code].meaning
+
+
+def _became(app: App, id: str) -> str:
+    """``rejected`` and the like, with why another plan took its place. A person's reason stays here: it may name a deal."""
+    plan = app.store.plans.get(id)
+    return f"superseded: {plan.reason}" if plan.status == "superseded" else plan.status
+
+
 def tell(app: App, names: Sequence[str]) -> list[Finding]:
     """Send what is news of these connections to every channel of connector.toml. What fails is a finding, and news again with the next run."""
     declared, found = app.resolved.settings.alerts, []
     missed = [standing for name in names for standing in app.store.alerts.standing(name)]
+    waits = waiting(app, names)
     for channel in alerts.channels(declared, app.resolved.smtp_password, app.clock.sleep):
         now = app.clock.now()
         told = app.store.alerts.told(channel.name, names)
-        notices = alerts.news(missed, told, now, repeat_after=declared.repeat_after, min_interval=declared.min_interval)
+        notices: list[alerts.News] = [
+            *alerts.news_of_plans(waits, app.store.alerts.told_to_wait(channel.name, names), lambda id: _became(app, id)),
+            *alerts.news(missed, told, now, repeat_after=declared.repeat_after, min_interval=declared.min_interval),
+        ]
         if not notices:
             continue
         said = f"{channel.name}: {len(notices)} alert{'' if len(notices) == 1 else 's'}"
@@ -91,6 +122,6 @@ def tell(app: App, names: Sequence[str]) -> list[Finding]:
             continue
         if remark:
             found.append(Finding(code="SC-W099", severity="warning", message=f"{said} delivered, but {remark}", next=NEXT))
-        app.store.alerts.tell(channel.name, [(notice.standing, notice.kind == "ended") for notice in notices], now)
+        app.store.alerts.tell(channel.name, [(notice.about, notice.kind == "ended") for notice in notices], now)
         log.info("alerts delivered", extra={"channel": channel.name, "where": channel.where, "alerts": len(notices)})
     return found

@@ -49,6 +49,11 @@ class Made:
     sha256: str
     trips: Mapping[str, Sequence[Finding]]
 
+    @property
+    def parked(self) -> Mapping[str, Sequence[Finding]]:
+        """Connection → the guards because of which its part awaits a person: what somebody has to be told."""
+        return {name: found for name, found in self.trips.items() if found and self.plan.of(name) and not _passes(found)}
+
 
 @dataclass
 class RunReport:
@@ -65,11 +70,6 @@ class RunReport:
     failures: list[Failure] = field(default_factory=list)
     missed: dict[str, list[Standing]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def parked(self) -> Mapping[str, Sequence[Finding]]:
-        """Connection → the guards because of which its part of the plan awaits approval: what somebody has to be told."""
-        return {push.connection: push.trips for push in self.pushes if push.trips and not _passes(push.trips)}
 
     @property
     def exit_code(self) -> int:
@@ -154,13 +154,14 @@ def plan(
     path = out or app.resolved.state_dir / "plans" / f"{id}.json"
     write_private(path, data)
     sha256 = planning.digest(data)
-    waits = any(found and not _passes(found) for name, found in trips.items() if made.of(name))
-    reason = "; ".join(f"{n}: {t.message}" for n, found in trips.items() for t in found) or None
-    summary = {**made.counts(), "connections": [scope.connection for scope in made.scopes]}
-    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if waits else "saved", summary=summary, reason=reason)
-    if waits:
-        app.store.plans.supersede(id, list(trips))
     done.made = Made(made, path, sha256, trips)
+    parked = done.made.parked
+    reason = "; ".join(f"{n}: {t.message}" for n, found in trips.items() for t in found) or None
+    guards_ = {name: [[trip.code, keeping.said(trip)] for trip in found] for name, found in parked.items()}
+    summary = {**made.counts(), "connections": [scope.connection for scope in made.scopes], "guards": guards_}
+    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if parked else "saved", summary=summary, reason=reason)
+    if not only:
+        app.store.plans.supersede(id, list(trips))
     return done.made
 
 
@@ -214,6 +215,7 @@ def push(
 ) -> RunReport:
     """Apply a plan connection by connection, under leases, and mark it applied. ``fail_on_stale``: stop at the first record that changed since."""
     done = done or RunReport()
+    pushes: list[PushReport] = []
     for scope in made.scopes:
         name = scope.connection
         if names and name not in names:
@@ -226,15 +228,25 @@ def push(
             connected.crm.meter.pushing = True
             telling, hash_ = noted(report or Report(), connected, run.id), sha256 or app.store.plans.get(made.id).sha256
             pushed = sync.push(connected, app.store, made, run.id, report=telling, stopped=stopped, sha256=hash_, fail_on_stale=fail_on_stale)
-            done.pushes.append(pushed)
+            pushes.append(pushed)
             done.failures += [Failure(name, error) for error in pushed.refused]
             run.status = "ok" if all(o.status in FINE for o in pushed.outcomes) and not pushed.left else "partial"
             run.summary = {**pushed.counts, "healed": len(pushed.healed), "calls": pushed.calls, "plan": made.id}
-    tried = {p.connection for p in done.pushes if not p.trips}
-    if tried:
-        whole = not done.failures and tried == {u.connection for u in made.updates} and done.exit_code == 0
-        app.store.plans.set_status(made.id, "applied" if whole else "partial")
+    done.pushes += pushes
+    _account(app, made, pushes)
     return done
+
+
+def _account(app: App, made: Plan, pushes: Sequence[PushReport]) -> None:
+    """What the plan has become by these pushes. Where the part of another connection still waits, for a person or its turn, the plan does."""
+    parts: Mapping[str, str] = {}
+    for pushed in pushes:
+        whole = all(o.status in FINE for o in pushed.outcomes) and not pushed.left
+        parts = app.store.plans.part(made.id, pushed.connection, "applied" if whole else "partial")
+    due = {update.connection for update in made.updates}
+    if pushes and (due <= parts.keys() or app.store.plans.get(made.id).status not in ("awaiting", "approved")):
+        whole = not made.invalid and all(parts.get(name) == "applied" for name in due)
+        app.store.plans.set_status(made.id, "applied" if whole else "partial")
 
 
 def sync_all(

@@ -199,7 +199,8 @@ class Smtp(Section):
 
 
 class Alerts(Section):
-    """Who is told that a target of kpis.yaml is missed. Only changes are sent; what stands is told again after ``repeat_after`` ("never": not).
+    """Who is told that a target of kpis.yaml is missed, or that a plan waits for a person. Only changes are sent; a target that stands is told
+    again after ``repeat_after`` ("never": not).
 
     ``min_interval``: within it the same target is told of once, unless it becomes a no-go; for values that go to and fro.
     """

@@ -114,6 +114,16 @@ def test_only_some_fields(rig: Any) -> None:
 
 
 @both
+def test_the_stamp_alone_is_restored_too(rig: Any) -> None:
+    """Of a rollback that is rolled back while all else is as before already, the stamp is what is left."""
+    deal, stamp = rig.deals[0], {SF: "KPI_Updated_At__c", HS: "kpi_updated_at"}[rig.crm]
+    run = pushed(rig)
+    done = rollback(rig.app, run, only=["updated_at"])
+    assert done.restored == len(done.plan.updates) > 0
+    assert stamp not in held(rig, deal)
+
+
+@both
 def test_what_cannot_be_restored_is_named(rig: Any) -> None:
     gone, refused, *_ = rig.deals
     run = pushed(rig)
@@ -154,7 +164,7 @@ def test_a_plan_that_waits_is_approved_or_rejected_once(rig: Any) -> None:
     rig.advance(60)
     parked = rig.sync()
     assert parked.exit_code == 4
-    assert [t.code for t in parked.parked[NAME]] == ["SC-E102"]
+    assert [t.code for t in parked.made.parked[NAME]] == ["SC-E102"]
     assert held(rig, deal) == ours, "nothing is half-written"
     [waiting] = rig.app.store.plans.find(statuses=("awaiting",))
     newer = rig.sync()

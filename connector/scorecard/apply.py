@@ -163,7 +163,8 @@ def _without(update: PlannedUpdate, record: Record | None, input_fields: Sequenc
         edited = [c.field for c in update.changes if held[c.field] != c.before]
         return Outcome(update, "stale", code="SC-E108", message=f"{', '.join(edited)} changed since the plan") if edited else None
     wanted = {c.field: fields.text(update.field(c), c.after) for c in update.changes}
-    if all(held[c.field] == wanted[c.field] for c in update.changes if c.key not in TECHNICAL):
+    of_weight = [c for c in update.changes if c.key not in TECHNICAL] or update.changes  # a rollback may have the stamp alone to restore
+    if all(held[c.field] == wanted[c.field] for c in of_weight):
         return Outcome(update, "unchanged", version=record.version)
     overwritten = [c.field for c in update.changes if held[c.field] not in (c.before, wanted[c.field])]
     if overwritten:

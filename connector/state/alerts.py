@@ -1,13 +1,15 @@
-"""Which targets are missed now, and who was told what: so that each change is told once."""
+"""Which targets are missed now, and who was told what of them and of the plans that wait: so that each change is told once."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import ColumnElement, delete, select
 
 from connector.model.standing import Id, Standing, Told
+from connector.model.waiting import PLAN, Waiting
 from connector.state.database import Database, upsert
 from connector.state.tables import AlertsTold, Breaches, table
 
@@ -43,20 +45,28 @@ class AlertBook:
             return [Standing.of(content) for content in db.scalars(query)]
 
     def told(self, channel: str, connections: Iterable[str]) -> dict[Id, Told]:
-        """What a channel knows of these connections."""
-        query = select(TOLD).where(TOLD.c.channel == channel, TOLD.c.connection.in_(list(connections)))
-        with self._database.read() as db:
-            rows = db.execute(query).all()
+        """What a channel knows of the targets of these connections."""
+        rows = self._told(channel, connections, TOLD.c.target != PLAN)
         return {(row.connection, row.target, row.subject): Told(Standing.of(row.content), row.over, row.at) for row in rows}
 
-    def tell(self, channel: str, changes: Iterable[tuple[Standing, bool]], at: datetime) -> None:
+    def told_to_wait(self, channel: str, connections: Iterable[str]) -> dict[Id, Waiting]:
+        """The plans of these connections that wait, as far as a channel knows."""
+        rows = self._told(channel, connections, (TOLD.c.target == PLAN) & TOLD.c.over.is_(False))
+        found = [Waiting.of(row.content) for row in rows]
+        return {waiting.id: waiting for waiting in found}
+
+    def _told(self, channel: str, connections: Iterable[str], which: ColumnElement[bool]) -> Sequence[Any]:
+        with self._database.read() as db:
+            return db.execute(select(TOLD).where(TOLD.c.channel == channel, TOLD.c.connection.in_(list(connections)), which)).all()
+
+    def tell(self, channel: str, changes: Iterable[tuple[Standing | Waiting, bool]], at: datetime) -> None:
         """A channel was told: (what, whether it is over)."""
         rows = [
             {
-                "channel": channel, "connection": s.connection, "target": s.target, "subject": s.subject, "over": over, "at": at,
-                "content": s.as_dict(),
+                "channel": channel, **dict(zip(("connection", "target", "subject"), told.id, strict=True)), "over": over, "at": at,
+                "content": told.as_dict(),
             }
-            for s, over in changes
+            for told, over in changes
         ]  # fmt: skip
         with self._database.write() as db:
             upsert(db, TOLD, rows)

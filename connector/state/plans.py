@@ -32,6 +32,16 @@ class SavedPlan:
     summary: Mapping[str, Any] | None
     reason: str | None
 
+    @property
+    def guards(self) -> Mapping[str, Sequence[Sequence[str]]]:
+        """Connection → (code, words) of each guard because of which its part waited when it was made."""
+        return dict((self.summary or {}).get("guards", {}))
+
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """Connection → applied or partial, of those whose part has been tried."""
+        return dict((self.summary or {}).get("parts", {}))
+
 
 class PlanBook:
     """Number, save and look up plans."""
@@ -96,6 +106,14 @@ class PlanBook:
             p.id for p in self.find(statuses=("awaiting",)) if p.id != newer and set((p.summary or {}).get("connections", ())) <= set(connections)
         ]
         return [id for id in older if self.set_status(id, "superseded", reason=f"plan {newer} takes its place", expected=("awaiting",))]
+
+    def part(self, id: str, connection: str, became: Literal["applied", "partial"]) -> Mapping[str, str]:
+        """One connection's part of a plan has been tried; all that have, as :attr:`SavedPlan.parts`."""
+        with self._database.write() as db:
+            summary = db.scalar(select(PLANS.c.summary).where(PLANS.c.id == id)) or {}
+            parts: dict[str, str] = {**summary.get("parts", {}), connection: became}
+            db.execute(update(PLANS).where(PLANS.c.id == id).values(summary={**summary, "parts": parts}))
+        return parts
 
     def set_status(self, id: str, status: Status, *, reason: str | None = None, expected: Sequence[Status] = ()) -> bool:
         """True if changed. ``expected``: only from one of these, so that of two who decide at once one wins. A reason is kept if none is given.

@@ -523,7 +523,8 @@ class Breaches(SQLModel, table=True):
 
 
 class AlertsTold(SQLModel, table=True):
-    """What a channel of alerts was last told of a missed target; ``over``: that it is missed no longer."""
+    """What a channel of alerts was last told of a missed target, or of a plan that waits (``target``: plan; ``subject``: its number);
+    ``over``: that it is missed, or waits, no longer."""
 
     __tablename__ = "alerts_told"
     channel: str = _key()

@@ -1,0 +1,41 @@
+"""A plan of two connections, of which each has a schedule of its own."""
+
+from __future__ import annotations
+
+from connector.cli.main import main
+from connector.clock import SystemClock
+from connector.state.store import Store
+from tests.acceptance.harness import Project
+
+CONNECTIONS = ("hs-demo", "sf-demo")
+
+
+def test_each_schedule_applies_its_part_of_an_approved_plan(project: Project) -> None:
+    """Neither takes the other's part, and the plan is applied when both have."""
+    number = project.ok("plan")["result"]["id"]
+    project.ok("plans", "approve", number)
+    project.ok("connections", "pause", "hs-demo", "--reason", "training day")
+    main(["--project", str(project.root), "run", "--once"])
+    project.say()
+    assert parts(project, number) == ("approved", {"sf-demo": "applied"})
+    project.ok("connections", "resume", "hs-demo")
+    assert main(["--project", str(project.root), "run", "--once"]) == 0
+    project.say()
+    assert parts(project, number) == ("applied", {"hs-demo": "applied", "sf-demo": "applied"})
+    with Store.open(project.root / "state", SystemClock()) as store:
+        assert {name: {write.plan for write in store.ledger.of_record(name, one(store, name))} for name in CONNECTIONS} == {
+            name: {number} for name in CONNECTIONS
+        }
+    project.ok("audit", "verify")
+
+
+def parts(project: Project, number: str) -> tuple[str, dict[str, str]]:
+    """What became of a plan, and of each connection's part."""
+    with Store.open(project.root / "state", SystemClock()) as store:
+        saved = store.plans.get(number)
+        return saved.status, dict(saved.parts)
+
+
+def one(store: Store, connection: str) -> str:
+    """A record that we have written to."""
+    return min(record for record, _ in store.ledger.last_written(connection))
