@@ -240,6 +240,18 @@ class RefreshTokens(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PushCost:
+    """Calls of a push: ``reads``, to sign in and to read again what is to be written, and ``writes``."""
+
+    reads: int
+    writes: int
+
+    @property
+    def calls(self) -> int:
+        return self.reads + self.writes
+
+
 @dataclass
 class Meter:
     """Calls made through a connection since it was opened, and the CRM's own gauge where it shows one.
@@ -304,6 +316,11 @@ class Crm(Protocol):
 
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes, beforehand and roughly; 0 records: what an idle read takes."""
+        ...
+
+    def push_cost(self, records: Mapping[str, int], fields: Sequence[str], batch: int) -> PushCost:
+        """Calls of a push on a connection opened for it, beforehand, where nothing is refused. ``records``: object → how many; ``fields``: those
+        re-read of each; ``batch``: records re-read and written at a time. Refused batches and locked records cost more. Makes no call."""
         ...
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:

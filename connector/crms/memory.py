@@ -21,6 +21,7 @@ from connector.crms.base import (
     OrgInfo,
     Page,
     Pipeline,
+    PushCost,
     Rate,
     Record,
     Rule,
@@ -223,6 +224,10 @@ class MemoryCrm:
     def cost(self, stream: StreamSpec, records: int) -> int:
         self._known(stream.object, ())
         return max(1, -(-records // self._settings.page_size))
+
+    def push_cost(self, records: Mapping[str, int], fields: Sequence[str], batch: int) -> PushCost:
+        sizes = [min(batch, count - start) for count in records.values() for start in range(0, count, batch)]
+        return PushCost(len(sizes), sum(-(-size // self._settings.write_batch) for size in sizes))
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
         self._known(object, fields)

@@ -405,6 +405,16 @@ class CrmContract:
         spent = crm.meter.calls - before
         assert told[2] / 4 <= spent <= 4 * told[2] + 4
 
+    def test_the_cost_of_a_push_is_told_beforehand_without_a_call(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        crm.now()
+        before = crm.meter.calls
+        told = [crm.push_cost({bench.deals.object: records}, (bench.name, bench.managed), 100) for records in (0, 1, 100, 101, 10_000)]
+        assert crm.meter.calls == before
+        assert [cost.writes for cost in told] == [0, 1, 1, 2, 100]
+        assert [cost.reads - told[0].reads for cost in told] == [0, 1, 1, 2, 100]
+        both = crm.push_cost({bench.deals.object: 100, "other": 100}, (bench.name,), 100)
+        assert (both.writes, both.calls - told[0].calls >= 4) == (2, True)
+
     # -- reading known records -------------------------------------------------------------------------------------
 
     def test_fetch_answers_by_the_id_asked_for(self, crm: Crm, bench: Bench, filled: list[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, PushCost, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.hubspot import counting, schema
 from connector.crms.hubspot.records import Records, assert_known, read_batch
 from connector.crms.hubspot.search import Hit
@@ -116,6 +116,12 @@ class HubSpotCrm:
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes; makes none."""
         return counting.cost(self._transport, _plain(stream), records)
+
+    def push_cost(self, records: Mapping[str, int], fields: Sequence[str], batch: int) -> PushCost:
+        """See Crm.push_cost: what proves the credential (and renews it, by OAuth), then one read and one write for a batch of up to 100."""
+        settings = self._transport.settings
+        batches = sum(-(-count // min(batch, settings.write_batch)) for count in records.values())
+        return PushCost((1 if settings.refresh_tokens else 0) + schema.ACCOUNT_CALLS + batches, batches)
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
         """Current values by the id asked for (batch/read, 100 a call); gone and merged ids are absent."""

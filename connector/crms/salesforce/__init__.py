@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, PushCost, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
 from connector.crms.manifest import Manifest, managed
 from connector.crms.salesforce import schema
 from connector.crms.salesforce.rest import Reader
@@ -15,6 +15,9 @@ from connector.crms.salesforce.transport import Client
 from connector.crms.salesforce.write import Writer
 
 __all__ = ["SalesforceCrm", "SalesforceSettings"]
+
+
+SIGN_IN = 1
 
 
 class SalesforceCrm:
@@ -66,6 +69,16 @@ class SalesforceCrm:
 
     def cost(self, stream: StreamSpec, records: int) -> int:
         return self._reader.cost(stream, records)
+
+    def push_cost(self, records: Mapping[str, int], fields: Sequence[str], batch: int) -> PushCost:
+        """See Crm.push_cost: the sign-in, what proves it, one description an object, then batch by batch."""
+        reads = writes = 0
+        for object_, count in records.items():
+            for start in range(0, count, batch):
+                size = min(batch, count - start)
+                reads += self._reader.fetch_cost(object_, size, fields)
+                writes += self._writer.cost(size)
+        return PushCost(SIGN_IN + schema.CHECK_CALLS + len(records) + reads, writes)
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str]) -> Mapping[str, Record]:
         return self._reader.fetch(object, ids, fields)

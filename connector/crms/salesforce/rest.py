@@ -18,7 +18,7 @@ from connector.crms.base import Bookmark, Count, Page, Record, StreamSpec, Versi
 from connector.crms.salesforce import history, soql, sweeps
 from connector.crms.salesforce.bulk import JobLost, Jobs, Place
 from connector.crms.salesforce.faults import UrlTooLong
-from connector.crms.salesforce.lookup import RETRIEVE, Lookup
+from connector.crms.salesforce.lookup import RETRIEVE, Lookup, ids_at_once
 from connector.crms.salesforce.ranges import Progress, Range
 from connector.crms.salesforce.schema import Schema
 from connector.crms.salesforce.settings import SalesforceSettings
@@ -218,6 +218,10 @@ class Reader:
             if not record.deleted and record.id in asked:
                 found[asked[record.id]] = record
         return found
+
+    def fetch_cost(self, object_: str, records: int, fields: Sequence[str]) -> int:
+        """Calls of :meth:`fetch`, once the object is described."""
+        return ceil(records / ids_at_once(object_, fields))
 
     def again(self, stream: StreamSpec, ids: Sequence[str]) -> Iterator[Sequence[Record]]:
         """See Crm.again. 2,000 ids a call; fields of parents and what belongs to deals are asked by query, 300 ids a call."""
