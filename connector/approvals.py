@@ -37,19 +37,27 @@ def load_plan(app: App, path: Path) -> Plan:
 
 def check_guards(app: App, made: Plan, *, allow_large: bool, scheduled: bool = False) -> dict[str, list[Finding]]:
     """The guards again, just before applying. Approval answers those that are about the plan itself; without one the person who applies
-    answers for a first fill, and for the share guards where ``allow_large`` says so, which is recorded. Quiet hours bind schedules only."""
-    approved = app.store.plans.get(made.id).status == "approved"
-    answered = LIFTED if approved else frozenset({"SC-E107"})
+    answers for a first fill, and for the share guards where ``allow_large`` says so. Quiet hours bind schedules only. What was answered for
+    is recorded where nothing else stops the plan."""
+    saved = app.store.plans.get(made.id)
+    answered = LIFTED if saved.status == "approved" else frozenset({"SC-E107"})
+    by = saved.status if saved.status == "approved" else "who applies"
+    if allow_large:
+        answered |= {"SC-E102"}
     if not scheduled:
         answered |= {QUIET}
     found = {}
     for scope in made.scopes:
         with app.connected(scope.connection) as connected:
             info = connected.crm.check()
-            found[scope.connection] = [t for t in trips_of(app, made, connected.name, info, allow_large) if t.code not in answered]
-            lifted = [t.message for t in trips_of(app, made, connected.name, info) if t.code == "SC-E102"] if allow_large else []
+            connected.note()
+            budget = app.budget(connected.name, connected.crm.meter)
+        trips = trips_of(app, made, scope.connection, info, budget)
+        found[scope.connection] = [t for t in trips if t.code not in answered]
+        lifted = [f"{t.code} {t.message}" for t in trips if t.code in answered]
         if lifted and not found[scope.connection]:
-            app.store.audit.add("guard.overridden", f"plan {made.id}", {"plan": made.id, "connection": scope.connection, "guards": lifted})
+            detail = {"plan": made.id, "sha256": saved.sha256, "connection": scope.connection, "guards": lifted, "by": by}
+            app.store.audit.add("guard.overridden", f"plan {made.id}", detail)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -13,17 +14,18 @@ from pathlib import Path
 from connector import keeping, sync
 from connector.app import App
 from connector.connected import Connected
-from connector.crms.base import OrgInfo
+from connector.crms.base import OrgInfo, PushCost, PushPart
 from connector.errors import Blocked, ConnectorError, Finding, worst
 from connector.forecast import Forecast, forecast
 from connector.kpis.book import Book
 from connector.model.standing import Standing
-from connector.schedule import in_quiet_hours
+from connector.schedule import quiet
 from connector.scorecard import guards
 from connector.scorecard import plan as planning
 from connector.scorecard.apply import FINE
 from connector.scorecard.fits import Shape
 from connector.scorecard.plan import Plan
+from connector.state.calls import Budget
 from connector.state.runs import Kind, Status
 from connector.sync import PlanItem, PullReport, PushReport, Report
 
@@ -57,7 +59,8 @@ class Made:
 
 @dataclass
 class RunReport:
-    """What one run over the project did. ``costs``: connection → calls of its pull, sign-in and all, beside its forecast.
+    """What one run over the project did. ``costs``: connection → calls of its pull, sign-in and all, beside its forecast; ``budgets``:
+    its account's day after that.
 
     ``missed``: connection → targets missed, the worst first; ``findings``: what did not go well beside the work itself.
     """
@@ -65,6 +68,7 @@ class RunReport:
     pulls: list[PullReport] = field(default_factory=list)
     forecasts: list[Forecast] = field(default_factory=list)
     costs: dict[str, int] = field(default_factory=dict)
+    budgets: dict[str, Budget] = field(default_factory=dict)
     made: Made | None = None
     pushes: list[PushReport] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -119,7 +123,8 @@ def pull(
             for read in pulled.streams:
                 log.info("stream read", extra={"connection": name, "run": run.id, **asdict(read)})
             run.status = "interrupted" if pulled.interrupted else "partial" if pulled.exit_code else "ok"
-            done.costs[name] = connected.crm.meter.calls
+            connected.note()
+            done.costs[name], done.budgets[name] = connected.crm.meter.calls, app.budget(name, connected.crm.meter)
             run.summary = {
                 "as_of": pulled.info.now.isoformat(), "records": pulled.records, "changed": pulled.changed,
                 "calls": done.costs[name], "findings": len(pulled.findings),
@@ -149,7 +154,7 @@ def plan(
     items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, _shapes(app, p)) for p in done.pulls]
     id = app.store.plans.next_id()
     made = sync.plan(items, app.store, app.definitions, id=id, only=only)
-    trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info) for item in items}
+    trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info, done.budgets[item.mapped.name]) for item in items}
     data = planning.dumps(made)
     path = out or app.resolved.state_dir / "plans" / f"{id}.json"
     write_private(path, data)
@@ -171,34 +176,52 @@ def _shapes(app: App, pulled: PullReport) -> dict[str, Shape]:
     return {object: Shape.of(found, pulled.pipelines if object == deal else ()) for object, found in pulled.fields.items()}
 
 
-def trips_of(app: App, made: Plan, name: str, info: OrgInfo, allow_large: bool = False) -> list[Finding]:
+def trips_of(app: App, made: Plan, name: str, info: OrgInfo, budget: Budget) -> list[Finding]:
+    """What the guards say of one connection's part of a plan, now. ``budget``: its account's day, with the CRM's own gauge."""
     scope = next(s for s in made.scopes if s.connection == name)
     declared = app.resolved.settings
     production = app.resolved.connection(name).environment == "production"
-    quiet = declared.schedules[name].quiet_hours if name in declared.schedules else ()
+    hours = declared.schedules[name].quiet_hours if name in declared.schedules else ()
     limits = guards.Limits(**{name: getattr(declared.guards, name) for name in guards.Limits.__slots__})
+    pulled, usual = _pulled(app, name)
     facts = guards.Facts(
         production=production,
-        first_fill=not app.store.ledger.fields_written(name),
-        in_quiet_hours=in_quiet_hours(quiet, info.now, app.definitions.kpis.calendar.time_zone),
-        write_batch=app.write_batch(name),
-        pull_vs_mean=_pull_vs_mean(app, name),
+        written=frozenset(app.store.ledger.fields_written(name)),
+        quiet=quiet(hours, info.now, app.definitions.kpis.calendar.time_zone),
+        cost=cost(app, made, name),
+        left=budget.left_to_push,
+        day=budget.text(),
+        pulled=pulled,
+        usual=usual,
     )
-    found = guards.check(scope, made.of(name), limits, facts, allow_large=allow_large)
+    found = guards.check(scope, made.of(name), limits, facts)
     approval = declared.guards.require_approval
     if made.of(name) and (approval == "always" or (approval == "production" and production)):
         found.append(Finding(code="SC-E107", message=f"require_approval = {approval!r}: a person applies this plan"))
     return found
 
 
-def _pull_vs_mean(app: App, name: str) -> float | None:
-    """Deals of the last complete pull ÷ mean of the complete ones before it; None where there is nothing to compare."""
+def cost(app: App, made: Plan, name: str) -> PushCost:
+    """Calls that one connection's part of a plan will take. Nothing is sent to learn it."""
+    planned = made.of(name)
+    if not planned:
+        return PushCost(0, 0)
+    fields = {change.field for update in planned for change in update.changes} | set(app.mapped(name).mapper.input_fields)
+    of_object = Counter(update.object for update in planned)
+    alike = Counter((update.object, update.action, update.key_field) for update in planned)
+    with app.connected(name) as connected:
+        parts = [PushPart(object, n, connected.batch_of(of_object[object]), key is not None) for (object, _, key), n in alike.items()]
+        return connected.crm.push_cost(parts, sorted(fields))
+
+
+def _pulled(app: App, name: str) -> tuple[int, float | None]:
+    """Deals of the last complete pull, and the mean of the complete ones before it; None where there is nothing to compare."""
     last = app.store.runs.last(name, kinds=("pull", "sync"))
     if last is None or not any(s.stream == "opportunities" and s.complete for s in last.streams):
-        return None
+        return 0, None
     now = next(s.records for s in last.streams if s.stream == "opportunities")
     before = app.store.runs.row_counts(name, "opportunities", complete=True, before=last.id)
-    return now / (sum(before) / len(before)) if before and sum(before) else None
+    return now, sum(before) / len(before) if before else None
 
 
 def push(

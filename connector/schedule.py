@@ -56,15 +56,16 @@ def _seconds(text: str) -> int:
     return int(match[1]) * SECONDS[match[2]]
 
 
-def in_quiet_hours(ranges: Sequence[str], at: datetime, time_zone: str) -> bool:
-    """True if the local time of an instant lies in one of ``HH:MM-HH:MM``; a range may pass midnight. The end is outside."""
+def quiet(ranges: Sequence[str], at: datetime, time_zone: str) -> str | None:
+    """``09:12 lies in the quiet hours 08:30-11:30``, where the local time of an instant lies in one of ``HH:MM-HH:MM``; else None.
+    A range may pass midnight. The end is outside."""
     local = at.astimezone(ZoneInfo(time_zone)).strftime("%H:%M")
     for hours in ranges:
         start, end = hours.split("-")
         inside = start <= local < end if start <= end else (local >= start or local < end)
         if inside:
-            return True
-    return False
+            return f"{local} ({time_zone}) lies in the quiet hours {hours}"
+    return None
 
 
 def run(jobs: Sequence[Job], time_zone: str, stop: threading.Event) -> None:

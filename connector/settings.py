@@ -124,6 +124,7 @@ class Schedule(Section):
 
 class Guards(Section):
     max_records_share: float = 0.25
+    max_backfill_share: float = 0.05
     max_clears: int = 0
     max_field_share: float = 0.50
     unmapped_stage_share: float = 0.0

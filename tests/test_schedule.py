@@ -26,12 +26,18 @@ def test_a_line_that_cannot_be_meant_is_refused(when: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranges", "hour", "quiet"),
-    [(["08:30-11:30"], 14, True), (["08:30-11:30"], 18, False), (["22:00-06:00"], 4, True), ([], 14, False), (["09:00-10:00"], 15, False)],
+    ("ranges", "hour", "said"),
+    [
+        (["08:30-11:30"], 14, "09:00 (America/New_York) lies in the quiet hours 08:30-11:30"),
+        (["08:30-11:30"], 18, None),
+        (["12:00-13:00", "22:00-06:00"], 4, "23:00 (America/New_York) lies in the quiet hours 22:00-06:00"),
+        ([], 14, None),
+        (["09:00-10:00"], 15, None),
+    ],
 )
-def test_quiet_hours_are_local(ranges: list[str], hour: int, quiet: bool) -> None:
+def test_quiet_hours_are_local(ranges: list[str], hour: int, said: str | None) -> None:
     at = datetime(2026, 11, 20, hour, 0, tzinfo=UTC)  # New York is five hours behind
-    assert schedule.in_quiet_hours(ranges, at, "America/New_York") is quiet
+    assert schedule.quiet(ranges, at, "America/New_York") == said
 
 
 def test_a_stop_lets_the_running_job_finish() -> None:

@@ -247,6 +247,33 @@ class RefreshTokens(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PushPart:
+    """What a push writes alike: so many records of an object, re-read and written ``batch`` at a time; ``keyed``: found by their key."""
+
+    object: str
+    records: int
+    batch: int
+    keyed: bool = False
+
+    @property
+    def batches(self) -> list[int]:
+        """How many records each batch holds."""
+        return [min(self.batch, self.records - start) for start in range(0, self.records, self.batch)]
+
+
+@dataclass(frozen=True, slots=True)
+class PushCost:
+    """Calls of a push: ``reads``, to sign in and to read again what is to be written, and ``writes``."""
+
+    reads: int
+    writes: int
+
+    @property
+    def calls(self) -> int:
+        return self.reads + self.writes
+
+
 @dataclass
 class Meter:
     """Calls made through a connection since it was opened, and the CRM's own gauge where it shows one.
@@ -311,6 +338,11 @@ class Crm(Protocol):
 
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes, beforehand and roughly; 0 records: what an idle read takes."""
+        ...
+
+    def push_cost(self, parts: Sequence[PushPart], fields: Sequence[str]) -> PushCost:
+        """Calls of a push on a connection opened for it, beforehand, where nothing is refused. ``fields``: those re-read of each record. Refused
+        batches and locked records cost more. Makes no call."""
         ...
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:

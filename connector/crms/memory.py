@@ -21,6 +21,8 @@ from connector.crms.base import (
     OrgInfo,
     Page,
     Pipeline,
+    PushCost,
+    PushPart,
     Rate,
     Record,
     Rule,
@@ -223,6 +225,10 @@ class MemoryCrm:
     def cost(self, stream: StreamSpec, records: int) -> int:
         self._known(stream.object, ())
         return max(1, -(-records // self._settings.page_size))
+
+    def push_cost(self, parts: Sequence[PushPart], fields: Sequence[str]) -> PushCost:
+        sizes = [size for part in parts for size in part.batches]
+        return PushCost(len(sizes), sum(-(-size // self._settings.write_batch) for size in sizes))
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
         self._known(object, fields)

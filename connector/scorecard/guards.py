@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connector.crms.base import Grain
+from connector.crms.base import Grain, PushCost
 from connector.errors import Finding
 from connector.scorecard.fields import TECHNICAL
 from connector.scorecard.grains import WORDS
 from connector.scorecard.plan import FieldChange, PlannedUpdate, Scope
+
+NO_CALLS = PushCost(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,7 @@ class Limits:
     """[guards] of connector.toml. Shares are of the deals in the plan's population."""
 
     max_records_share: float = 0.25
+    max_backfill_share: float = 0.05
     max_clears: int = 0
     max_field_share: float = 0.50
     unmapped_stage_share: float = 0.0
@@ -27,19 +30,27 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the run knows beside the plan. ``first_fill``: this connection was never pushed to before."""
+    """What the run knows beside the plan.
+
+    ``written``: fields that this connection has written before; ``quiet``: the hour and the quiet hours it lies in; ``cost``: calls of the
+    push; ``left``: calls that the account's day still holds for it (None: nobody knows), ``day`` those figures in words; ``pulled``: rows
+    of the last pull, ``usual`` the mean of the like ones before it, None where there is nothing to compare.
+    """
 
     production: bool = False
-    first_fill: bool = False
-    in_quiet_hours: bool = False
-    write_batch: int = 200
-    pull_vs_mean: float | None = None
+    written: frozenset[str] = frozenset()
+    quiet: str | None = None
+    cost: PushCost = NO_CALLS
+    left: int | None = None
+    day: str = ""
+    pulled: int = 0
+    usual: float | None = None
 
 
 BLOCKING = frozenset({"SC-E021", "SC-E024", "SC-E052", "SC-E071", "SC-E104", "SC-E153"})  # cannot be approved away: the cause is mended first
 
 
-def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts, *, allow_large: bool = False) -> list[Finding]:
+def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts) -> list[Finding]:
     """Every guard that trips for one connection's part of a plan; empty if it may run."""
     trips = [
         *_found(scope),
@@ -47,12 +58,13 @@ def check(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts:
         _short_pull(limits, facts),
         _clears(planned, limits),
         _calls(planned, limits, facts),
-        _back_fill(planned, facts),
+        _day(planned, facts),
+        _back_fill(scope, planned, limits, facts),
+        *_records(scope, planned, limits),
+        *_per_field(scope, planned, limits),
     ]
-    if not allow_large:
-        trips += [*_records(scope, planned, limits), *_per_field(scope, planned, limits)]
-    if facts.in_quiet_hours and planned:
-        trips.append(Finding(code="SC-E106", message="reps are at work: no writes in quiet hours"))
+    if facts.quiet and planned:
+        trips.append(Finding(code="SC-E106", message=f"reps are at work: {facts.quiet}"))
     return [trip for trip in trips if trip]
 
 
@@ -100,10 +112,19 @@ def _clears(planned: Sequence[PlannedUpdate], limits: Limits) -> Finding | None:
 
 
 def _calls(planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts) -> Finding | None:
-    calls = -(-len(planned) // facts.write_batch)
-    if calls <= limits.max_write_calls:
+    if facts.cost.writes <= limits.max_write_calls:
         return None
-    return Finding(code="SC-E105", message=f"{calls} write calls needed; the limit is {limits.max_write_calls}")
+    needed = f"{facts.cost.writes:,} write calls needed for {len(planned):,} records"
+    return Finding(code="SC-E105", message=f"{needed}; the limit is {limits.max_write_calls:,}")
+
+
+def _day(planned: Sequence[PlannedUpdate], facts: Facts) -> Finding | None:
+    """Better nothing than half: whoever approves the plan cannot make the day longer."""
+    cost = facts.cost
+    if not planned or facts.left is None or cost.calls <= facts.left:
+        return None
+    needed = f"{cost.calls:,} calls ({cost.writes:,} to write, {cost.reads:,} to sign in and to re-read)"
+    return Finding(code="SC-E078", message=f"writing {len(planned):,} records takes {needed} and {facts.left:,} are left today: {facts.day}")
 
 
 def _found(scope: Scope) -> list[Finding]:
@@ -126,14 +147,26 @@ def _unmapped(scope: Scope, limits: Limits) -> Finding | None:
 
 
 def _short_pull(limits: Limits, facts: Facts) -> Finding | None:
-    if facts.pull_vs_mean is None or facts.pull_vs_mean >= limits.min_pull_vs_mean:
+    if not facts.usual or facts.pulled / facts.usual >= limits.min_pull_vs_mean:
         return None
-    return Finding(
-        code="SC-E104", message=f"the pull brought {facts.pull_vs_mean:.0%} of what like runs bring; the limit is {limits.min_pull_vs_mean:.0%}"
+    figures = f"{facts.pulled:,} deals where like runs bring {facts.usual:,.0f} in the mean ({facts.pulled / facts.usual:.0%})"
+    return Finding(code="SC-E104", message=f"the pull brought {figures}; the limit is {limits.min_pull_vs_mean:.0%}")
+
+
+def _back_fill(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, facts: Facts) -> Finding | None:
+    """The first push of a connection, however small; later a field that nobody has seen filled yet, where it would be on many deals at once."""
+    if not facts.production or not planned:
+        return None
+    known = scope.populations or {"opportunity": scope.population}
+    fills = Counter(
+        (u.grain, c.field) for u in planned for c in u.changes if c.kind == "set" and c.key not in TECHNICAL and c.field not in facts.written
     )
-
-
-def _back_fill(planned: Sequence[PlannedUpdate], facts: Facts) -> Finding | None:
-    if not (facts.production and facts.first_fill and planned):
+    many = {name: n for (grain, name), n in fills.items() if not facts.written or n > limits.max_backfill_share * known.get(grain, 0)}
+    if facts.written and not many:
         return None
-    return Finding(code="SC-E107", message=f"first push of this connection: {len(planned)} records would be filled for the first time")
+    named = ", ".join(f"{name} on {n:,}" for name, n in sorted(many.items()))
+    if not facts.written:
+        first = f"first push of this connection: {len(planned):,} records would be filled for the first time"
+        return Finding(code="SC-E107", message=f"{first} ({named})" if named else first)
+    limit = f"the limit is {limits.max_backfill_share:.0%}"
+    return Finding(code="SC-E107", message=f"never written before, and now to be filled: {named} records; {limit}")

@@ -45,6 +45,14 @@ class Budget:
         return max(ours, 0)
 
     @property
+    def left_to_push(self) -> int:
+        """Calls that a push may still spend today: what is kept for it too, to the end of either measure."""
+        ours = self.cap - self.used
+        if self.allocation_used is not None and self.allocation_max:
+            ours = min(ours, self.allocation_max - self.allocation_used)
+        return max(ours, 0)
+
+    @property
     def used_share(self) -> float:
         """0–1 and beyond: the fuller of the two measures."""
         shares = [self.used / self.cap if self.cap else 1.0]

@@ -10,7 +10,7 @@ from typing import Any, Protocol, get_args
 
 import pytest
 
-from connector.crms.base import Bookmark, Crm, FieldType, Page, Record, StreamSpec, Update, Value, Window
+from connector.crms.base import Bookmark, Crm, FieldType, Page, PushPart, Record, StreamSpec, Update, Value, Window
 from connector.errors import ConnectorError, CrmConfigError, OutsideManifest
 
 MANY = 23  # records; with pages of ten or fewer they are at least three pages
@@ -404,6 +404,17 @@ class CrmContract:
         held.pull(crm, bench.deals)
         spent = crm.meter.calls - before
         assert told[2] / 4 <= spent <= 4 * told[2] + 4
+
+    def test_the_cost_of_a_push_is_told_beforehand_without_a_call(self, crm: Crm, bench: Bench, filled: list[str]) -> None:
+        crm.now()
+        before = crm.meter.calls
+        fields = (bench.name, bench.managed)
+        told = [crm.push_cost([PushPart(bench.deals.object, records, 100)], fields) for records in (0, 1, 100, 101, 10_000)]
+        assert crm.meter.calls == before
+        assert [cost.writes for cost in told] == [0, 1, 1, 2, 100]
+        assert [cost.reads - told[0].reads for cost in told] == [0, 1, 1, 2, 100]
+        both = crm.push_cost([PushPart(bench.deals.object, 100, 100), PushPart("other", 100, 100)], (bench.name,))
+        assert (both.writes, both.calls - told[0].calls >= 4) == (2, True)
 
     # -- reading known records -------------------------------------------------------------------------------------
 

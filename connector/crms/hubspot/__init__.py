@@ -7,7 +7,23 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import (
+    Count,
+    Field,
+    Meter,
+    OrgInfo,
+    Page,
+    Pipeline,
+    PushCost,
+    PushPart,
+    Rate,
+    Record,
+    Rule,
+    StreamSpec,
+    Update,
+    Window,
+    WriteResult,
+)
 from connector.crms.hubspot import counting, schema
 from connector.crms.hubspot.records import Records, assert_known, read_batch
 from connector.crms.hubspot.search import Hit
@@ -116,6 +132,12 @@ class HubSpotCrm:
     def cost(self, stream: StreamSpec, records: int) -> int:
         """Calls that reading so many changed records takes; makes none."""
         return counting.cost(self._transport, _plain(stream), records)
+
+    def push_cost(self, parts: Sequence[PushPart], fields: Sequence[str]) -> PushCost:
+        """See Crm.push_cost: what proves the credential (and renews it, by OAuth), then one read and one write for a batch of up to 100."""
+        settings = self._transport.settings
+        batches = sum(-(-part.records // min(part.batch, settings.write_batch)) for part in parts)
+        return PushCost((1 if settings.refresh_tokens else 0) + schema.ACCOUNT_CALLS + batches, batches)
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
         """Current values by the id asked for (batch/read, 100 a call); gone and merged ids are absent. There are no objects of ours."""

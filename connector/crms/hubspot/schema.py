@@ -26,6 +26,10 @@ OWNER_FIELDS: Mapping[str, FieldType] = {
 }  # fmt: skip
 
 
+ACCOUNT_CALLS = 2
+"""What :func:`account` calls: details, and today's calls."""
+
+
 def account(transport: Transport) -> OrgInfo:
     """Who the credential belongs to. Raises AuthenticationError, MissingScope, Transient; CrmConfigError for an unknown time zone."""
     version = transport.settings.api_version

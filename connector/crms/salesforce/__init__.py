@@ -6,7 +6,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from connector.clock import Clock
-from connector.crms.base import Count, Field, Meter, OrgInfo, Page, Pipeline, Rate, Record, Rule, StreamSpec, Update, Window, WriteResult
+from connector.crms.base import (
+    Count,
+    Field,
+    Meter,
+    OrgInfo,
+    Page,
+    Pipeline,
+    PushCost,
+    PushPart,
+    Rate,
+    Record,
+    Rule,
+    StreamSpec,
+    Update,
+    Window,
+    WriteResult,
+)
 from connector.crms.manifest import Manifest, managed
 from connector.crms.salesforce import schema
 from connector.crms.salesforce.rest import Reader
@@ -15,6 +31,9 @@ from connector.crms.salesforce.transport import Client
 from connector.crms.salesforce.write import Writer
 
 __all__ = ["SalesforceCrm", "SalesforceSettings"]
+
+
+SIGN_IN = 1
 
 
 class SalesforceCrm:
@@ -66,6 +85,14 @@ class SalesforceCrm:
 
     def cost(self, stream: StreamSpec, records: int) -> int:
         return self._reader.cost(stream, records)
+
+    def push_cost(self, parts: Sequence[PushPart], fields: Sequence[str]) -> PushCost:
+        """See Crm.push_cost: the sign-in, what proves it, one description an object, then batch by batch."""
+        reads = writes = 0
+        for part in parts:
+            reads += sum(self._reader.fetch_cost(part.object, size, fields, keyed=part.keyed) for size in part.batches)
+            writes += sum(self._writer.cost(size) for size in part.batches)
+        return PushCost(SIGN_IN + schema.CHECK_CALLS + len({part.object for part in parts}) + reads, writes)
 
     def fetch(self, object: str, ids: Sequence[str], fields: Sequence[str], key_field: str | None = None) -> Mapping[str, Record]:
         return self._reader.fetch(object, ids, fields, key_field)

@@ -20,6 +20,8 @@ from connector.errors import CrmConfigError, Transient
 
 CLEARS = "#N/A"
 """The cell that empties a field; an empty cell leaves it alone."""
+JOB_CALLS = 16
+"""What a job takes: making, filling and closing it, three lists of results, deleting it, and ten looks at it, the time of about three minutes."""
 ENDED = frozenset({"JobComplete", "Failed", "Aborted"})
 
 

@@ -132,3 +132,13 @@ class Lookup:
         for rows in self.by_ids(object_, "Id", missing, columns, deleted=True):
             found |= {row["Id"]: row for row in rows}
         return found
+
+
+def ids_at_once(object_: str, columns: Sequence[str], *, keyed: bool = False) -> int:
+    """How many ids one call of :meth:`Lookup.live` takes: the address of a query grows with its columns. ``keyed``: keys go by query always."""
+    if not keyed and not any("." in column for column in columns):
+        return RETRIEVE
+    size = soql.IN_LIST
+    while size > 1 and soql.too_long(soql.select(columns, object_, f"Id IN {soql.literal(['0' * 18] * size)}")):
+        size //= 2
+    return size

@@ -18,7 +18,7 @@ from connector.crms.base import Bookmark, Count, Page, Record, StreamSpec, Versi
 from connector.crms.salesforce import history, soql, sweeps
 from connector.crms.salesforce.bulk import JobLost, Jobs, Place
 from connector.crms.salesforce.faults import UrlTooLong
-from connector.crms.salesforce.lookup import RETRIEVE, Lookup
+from connector.crms.salesforce.lookup import RETRIEVE, Lookup, ids_at_once
 from connector.crms.salesforce.ranges import Progress, Range
 from connector.crms.salesforce.schema import Schema
 from connector.crms.salesforce.settings import SalesforceSettings
@@ -220,6 +220,10 @@ class Reader:
             if not record.deleted and record.id in asked:
                 found[asked[record.id]] = record
         return found
+
+    def fetch_cost(self, object_: str, records: int, fields: Sequence[str], *, keyed: bool = False) -> int:
+        """Calls of :meth:`fetch`, once the object is described."""
+        return ceil(records / ids_at_once(object_, fields, keyed=keyed))
 
     def _by_key(self, object_: str, keys: Sequence[str], fields: Sequence[str], key_field: str) -> dict[str, Record]:
         """Live records by their key, letters of either case alike, as the org's own index has it."""

@@ -150,6 +150,10 @@ RATES = "SELECT IsoCode, ConversionRate FROM CurrencyType WHERE IsActive = true"
 OWN_CURRENCY = "SELECT DefaultCurrencyIsoCode FROM Organization"
 
 
+CHECK_CALLS = 5
+"""What :func:`org_info` calls, once signed in: versions, organization, user, limits, currency."""
+
+
 def org_info(client: Client) -> OrgInfo:
     """Who the credentials belong to, which org it is, and how much of its calls of the day is used.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ from connector.crms.manifest import Manifest, refuse_outside
 from connector.crms.salesforce import soql
 from connector.crms.salesforce.bulk import JobLost
 from connector.crms.salesforce.faults import DEAD_LETTERS, GONE, GOVERNOR, Problem, problems
-from connector.crms.salesforce.ingest import Ingest, fits
+from connector.crms.salesforce.ingest import JOB_CALLS, Ingest, fits
 from connector.crms.salesforce.settings import SalesforceSettings
 from connector.crms.salesforce.transport import Client
 from connector.errors import (
@@ -50,6 +51,11 @@ class Writer:
         """See Crm.write. The check against the manifest is made here, at the call, before the first result is asked for."""
         refuse_outside(self._manifest, updates)
         return self._results([replace(update) for update in in_order(updates)])
+
+    def cost(self, updates: int) -> int:
+        """Calls of one :meth:`write`, where nothing is refused."""
+        bulk = self._bulk_above is not None and updates > self._bulk_above
+        return JOB_CALLS if bulk else ceil(updates / self._size)
 
     def _results(self, updates: Sequence[Update]) -> Iterator[WriteResult]:
         open_ = {id(update): update for update in updates}
