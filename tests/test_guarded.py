@@ -159,7 +159,7 @@ def test_share_of_records_and_of_a_field(rig: Any) -> None:
     setting(rig, "max_field_share = 1.0", "max_field_share = 0.4")
     done = rig.sync()
     assert {t.code for t in done.pushes[0].trips} == {"SC-E102"}
-    assert f"{STAGE[rig.crm]} would change on 1 of 2 deals; the limit is 40%" in [t.message for t in done.pushes[0].trips]
+    assert f"{STAGE[rig.crm]} would change on 1 of 2 open deals; the limit is 40%" in [t.message for t in done.pushes[0].trips]
 
 
 @both

@@ -161,12 +161,14 @@ def _back_fill(scope: Scope, planned: Sequence[PlannedUpdate], limits: Limits, f
     fills = Counter(
         (u.grain, c.field) for u in planned for c in u.changes if c.kind == "set" and c.key not in TECHNICAL and c.field not in facts.written
     )
-    many = {name: n for (grain, name), n in fills.items() if not facts.written or n > limits.max_backfill_share * known.get(grain, 0)}
+    many = [(name, n, known.get(grain, 0), WORDS[grain]) for (grain, name), n in sorted(fills.items())]
+    many = [one for one in many if not facts.written or one[1] > limits.max_backfill_share * one[2]]
     if facts.written and not many:
         return None
-    named = ", ".join(f"{name} on {n:,}" for name, n in sorted(many.items()))
     if not facts.written:
         first = f"first push of this connection: {len(planned):,} records would be filled for the first time"
+        named = ", ".join(f"{name} on {n:,}" for name, n, _, _ in many)
         return Finding(code="SC-E107", message=f"{first} ({named})" if named else first)
+    named = ", ".join(f"{name} on {n:,} of {population:,} {word}s" for name, n, population, word in many)
     limit = f"the limit is {limits.max_backfill_share:.0%}"
-    return Finding(code="SC-E107", message=f"never written before, and now to be filled: {named} records; {limit}")
+    return Finding(code="SC-E107", message=f"never written before, and now to be filled: {named}; {limit}")

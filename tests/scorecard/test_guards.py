@@ -35,7 +35,7 @@ def test_first_fills_trip_nothing_outside_production() -> None:
 
 
 SHARE = ("SC-E102", "26 of 100 open deals (26%) would change; the limit is 25%")
-FIELD = ("SC-E102", "KPI_Pace__c would change on 51 of 100 deals; the limit is 50%")
+FIELD = ("SC-E102", "KPI_Pace__c would change on 51 of 100 open deals; the limit is 50%")
 NEW = "never written before, and now to be filled: KPI_Stale_Reason__c on 6 of 100 open deals; the limit is 5%"
 FIRST = "first push of this connection: 2 records would be filled for the first time (KPI_Pace__c on 2, KPI_Stale_Reason__c on 2)"
 DAY = "writing 2 records takes 9 calls (4 to write, 5 to sign in and to re-read) and 8 are left today: 92 of 100 used"
