@@ -175,7 +175,7 @@ def result(done: RunReport) -> dict[str, object]:
                 "calls": p.calls,
                 "trips": [asdict(t) for t in p.trips],
                 "not_written": [
-                    {"id": o.update.id, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message}
+                    {"id": o.update.reference, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message}
                     for o in p.outcomes
                     if o.status not in FINE
                 ],

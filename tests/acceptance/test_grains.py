@@ -226,3 +226,14 @@ def test_companies_and_contacts_of_a_portal_hold_what_their_cards_say(portal: Po
     ours = {field.hubspot for grain in ("account", "contact") for field in MANIFESTS[grain].values()}  # type: ignore[index]
     left = [(id, name) for object in ("companies", "contacts") for id, row in records[object].items() for name in ours if row.values.get(name)]
     assert left == []
+
+
+def test_without_the_right_to_make_rows_the_push_stops_and_names_it(org: Org) -> None:
+    rights = org.world.org.tables["ObjectPermissions"].rows.values()
+    given = next(row for row in rights if row["SobjectType"] == COMPANION and row.get("PermissionsCreate"))
+    org.world.org.update("ObjectPermissions", given["Id"], {"PermissionsCreate": False})
+    code, document = org.run("sync")
+    [push] = document["result"]["pushes"]
+    refused = {(row["code"], row["crm_code"]) for row in push["not_written"]}
+    assert (code, document["summary"]["written"], refused) == (3, 0, {("SC-E153", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")})
+    assert org.query(f"SELECT Id FROM {COMPANION}") == []

@@ -32,6 +32,8 @@ from connector.errors import (
 
 LOCK_TRIES = 3
 LOCK = "UNABLE_TO_LOCK_ROW"
+NO_RIGHT_TO_TYPE = "entity type cannot be"
+"""… inserted, updated: the user may not, whatever the record; the code alone is that of a failed trigger too."""
 Outcome = tuple[Update, Problem | None, str | None]
 Answered = tuple[Update, WriteResult]
 
@@ -263,7 +265,8 @@ def _result(update: Update, problem: Problem | None, made: str | None = None) ->
         return WriteResult(update.id, "gone", "SC-E128", problem.code, message)
     if problem.code == "REQUEST_LIMIT_EXCEEDED":
         return WriteResult(update.id, "deferred", "SC-E078", problem.code, message)
-    return WriteResult(update.id, "rejected", DEAD_LETTERS.get(problem.code, "SC-E129"), problem.code, message)
+    code = "SC-E153" if NO_RIGHT_TO_TYPE in problem.message else DEAD_LETTERS.get(problem.code, "SC-E129")
+    return WriteResult(update.id, "rejected", code, problem.code, message)
 
 
 def _deferred(update: Update, error: ConnectorError) -> WriteResult:
