@@ -45,7 +45,7 @@ def rollback(
         "left": len(done.left),
     }  # fmt: skip
     failed = [o for o in (done.pushed.outcomes if done.pushed else ()) if o.status not in ("written", "unchanged")]
-    refused = [{"id": o.update.id, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message} for o in failed]
+    refused = [{"id": o.update.reference, "status": o.status, "code": o.code, "crm_code": o.crm_code, "message": o.message} for o in failed]
     result = {"plan": done.plan.id if done.pushed else None, "left": [asdict(left) for left in done.left], "not_restored": refused}
     return Answer(summary, result, text, (), done.exit_code)
 
