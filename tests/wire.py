@@ -26,12 +26,10 @@ ADDRESS = "http://127.0.0.1:1"
 Hook = Callable[[int, str, str], None]
 
 
-class Wire:
+class Taps:
     """``calls``: requests so far. Hooks get the number of the call (from 0), method and path with query."""
 
-    def __init__(self, world: World) -> None:
-        self._app = create_app(world)
-        self._loop = asyncio.new_event_loop()
+    def __init__(self) -> None:
         self._one = threading.Lock()
         self.calls = 0
         self.before: Hook = _nothing
@@ -40,6 +38,15 @@ class Wire:
     def calm(self) -> None:
         """No hooks, the count at 0."""
         self.calls, self.before, self.after = 0, _nothing, _nothing
+
+
+class Wire(Taps):
+    """The sandbox's application, called."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._app = create_app(world)
+        self._loop = asyncio.new_event_loop()
 
     def answer(self, method: str, url: str, body: Any, headers: Any, *, preload: bool, decode: bool) -> HTTPResponse:
         """What urllib3 would have got."""
@@ -99,6 +106,30 @@ def direct(world: World) -> Iterator[Wire]:
         HTTPConnectionPool.urlopen = plain  # type: ignore[method-assign]
         sessions.get_environ_proxies = proxies
         wire.close()
+
+
+@contextmanager
+def tapped() -> Iterator[Taps]:
+    """Inside, every request goes over its socket as ever, one after another, past the hooks."""
+    taps, plain = Taps(), HTTPConnectionPool.urlopen
+
+    def urlopen(pool: HTTPConnectionPool, method: str, url: str, *words: Any, **more: Any) -> Any:
+        with taps._one:
+            number, taps.calls = taps.calls, taps.calls + 1
+            taps.before(number, method, url)
+            answer = plain(pool, method, url, *words, **more)
+            try:
+                taps.after(number, method, url)
+            except BaseException:
+                answer.close()  # nobody will read it
+                raise
+        return answer
+
+    HTTPConnectionPool.urlopen = urlopen  # type: ignore[method-assign,assignment]
+    try:
+        yield taps
+    finally:
+        HTTPConnectionPool.urlopen = plain  # type: ignore[method-assign]
 
 
 def _nothing(number: int, method: str, url: str) -> None:

@@ -15,7 +15,7 @@ from connector.state import pages
 from connector.state.leases import Lease
 from connector.state.store import Store
 from tests.rig import Rig
-from tests.wire import Wire
+from tests.wire import Taps
 
 POINTS = (
     "call", "answer", "write", "written", "before page", "within page", "after page", "before images", "after images", "before results",
@@ -31,7 +31,7 @@ class Killed(BaseException):
 
 
 @contextmanager
-def dying(rig: Rig, wire: Wire, point: str, nth: int) -> Iterator[Callable[[], bool]]:
+def dying(rig: Rig, wire: Taps, point: str, nth: int) -> Iterator[Callable[[], bool]]:
     """What runs inside dies at its ``nth`` (from 0) ``point``, if it comes so far; the answer says whether it has died. The rig is reopened."""
     died: list[bool] = []
     store = rig.app.store
@@ -84,7 +84,7 @@ def _untidy(store: Store, died: list[bool]) -> Iterator[None]:
 
 
 @contextmanager
-def _armed(store: Store, wire: Wire, point: str, strike: _Strike) -> Iterator[None]:
+def _armed(store: Store, wire: Taps, point: str, strike: _Strike) -> Iterator[None]:
     set_bookmark = pages.set_bookmark
     when, _, what = point.partition(" ")
     if point == "call":

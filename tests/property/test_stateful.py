@@ -30,7 +30,8 @@ from connector.sandbox.world import World
 from connector.state.leases import LeaseBook
 from tests.property.death import POINTS, dying
 from tests.rig import TITLES, Rig, opened
-from tests.wire import ADDRESS, Wire, direct
+from tests.rig_parts import served
+from tests.wire import ADDRESS, Taps, direct, tapped
 
 EXAMPLES = int(os.environ.get("CONNECTOR_PROPERTY_EXAMPLES", "250"))  # of each CRM
 STEPS = 11
@@ -53,19 +54,19 @@ subjects = st.sampled_from(["Talk", "redlines of the contract", "security questi
 
 
 class Bench:
-    """One rig for all examples of a CRM, on a wire instead of a network, with its state in memory where the machine allows it."""
+    """One rig for all examples of a CRM, on a wire instead of a network unless ``http``, with its state in memory where the machine allows it."""
 
-    def __init__(self, crm: str) -> None:
+    def __init__(self, crm: str, *, http: bool = False) -> None:
         self._stack = ExitStack()
         memory = Path("/dev/shm")
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None))
-        self.world = World()
-        self.wire: Wire = self._stack.enter_context(direct(self.world))
+        self.world, address = served(crm) if http else (World(), ADDRESS)
+        self.wire: Taps = self._stack.enter_context(tapped() if http else direct(self.world))
         self._stack.enter_context(_one_mapper())
         self._stack.enter_context(_one_call_at_once())
         self._stack.enter_context(_without_extras())
         self._stack.enter_context(_noting_what_was_missing())
-        self.rig: Rig = self._stack.enter_context(opened(crm, Path(folder), at=(self.world, ADDRESS)))
+        self.rig: Rig = self._stack.enter_context(opened(crm, Path(folder), at=(self.world, address)))
         self.rig.pull()
         self.rig.app.close()
         self.pulled = (self.rig.app.resolved.state_dir / "connector.db").read_bytes()
