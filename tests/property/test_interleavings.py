@@ -91,7 +91,7 @@ class Interleavings(RuleBasedStateMachine):
     @property
     def own(self) -> dict[str, ScorecardField]:
         """Our fields by their name in this CRM."""
-        names = self.rig.app.mapped(NAME).mapping.scorecard.written
+        names = self.rig.app.mapped(NAME).mapping.written
         return {name: MANIFEST[key] for key, name in names.items() if key in MANIFEST}
 
     def text(self, field: str, value: Any) -> str | None:
