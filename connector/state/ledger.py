@@ -16,6 +16,8 @@ from connector.state.tables import Opportunities, Writes, table
 
 WRITES = table(Writes)
 DEALS = table(Opportunities)
+HELD = ("written", "expired")
+"""Rows whose value we wrote; of an expired one the before-image is gone (see state.retention)."""
 Wire = str | int | float | bool | None
 
 
@@ -156,7 +158,7 @@ class Ledger:
         """(record, field) → the value that we wrote there last, in wire form."""
         newest = (
             select(func.max(WRITES.c.id))
-            .where(WRITES.c.connection == connection, WRITES.c.status == "written", WRITES.c.scrubbed.is_(False))
+            .where(WRITES.c.connection == connection, WRITES.c.status.in_(HELD), WRITES.c.scrubbed.is_(False))
             .group_by(WRITES.c.record, WRITES.c.field)
         )
         with self._database.read() as db:
@@ -165,7 +167,7 @@ class Ledger:
 
     def fields_written(self, connection: str) -> set[str]:
         """Fields that this connection has ever written: the others would be filled for the first time."""
-        query = select(WRITES.c.field).distinct().where(WRITES.c.connection == connection, WRITES.c.status == "written")
+        query = select(WRITES.c.field).distinct().where(WRITES.c.connection == connection, WRITES.c.status.in_(HELD))
         with self._database.read() as db:
             found: ScalarResult[str] = db.scalars(query)
             return set(found)

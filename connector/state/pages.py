@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
-from connector.state import observations
+from connector.state import dead_letters, observations
 from connector.state.database import chunks, upsert
 from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Contacts, Opportunities, Writes, table
 
@@ -28,6 +28,8 @@ KEPT_BY_A_TOMBSTONE = frozenset({"connection", "id", "opportunity", "kind", "mod
 """What stays of a record that is gone: its identity, and the stamp by which an older page is told from a newer one."""
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 COLUMNS = {name: columns(name) for name in TABLES}
+DEAL_STREAMS = ("push", "opportunities")
+"""Streams whose dead letters name deals by their id."""
 BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items")
 
 
@@ -196,7 +198,7 @@ def store(connection: Connection, name: str, batch: Batch, run: int | None, now:
                 on_deal = (value["opportunity"], value["contact"])
                 value["first_seen"] = first_seen[on_deal] if on_deal in first_seen else None if value["opportunity"] in unread else now
         upsert(connection, CANONICAL[kind], values)
-    gone += entomb(connection, name, batch.tombstones.values())
+    gone += entomb(connection, name, batch.tombstones.values(), now)
     return gone, logged
 
 
@@ -269,8 +271,8 @@ def _replace(connection: Connection, name: str, batch: Batch) -> int:
     return gone
 
 
-def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -> int:
-    """Records that are gone: their values are scrubbed, here and in the ledger. Returns how many."""
+def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone], now: datetime) -> int:
+    """Records that are gone: their values are scrubbed, here, in the ledger and in what was said of refused updates. Returns how many."""
     by_table: dict[str, list[Tombstone]] = {}
     for tombstone in tombstones:
         by_table.setdefault(tombstone.table, []).append(tombstone)
@@ -285,6 +287,7 @@ def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -
             raise ValueError(f"a row of {kind} has no id of its own: replace its set instead of burying it")
         if kind == "opportunities":
             _scrub_ledger(connection, name, [tombstone.id for tombstone in found])
+            dead_letters.scrub(connection, name, DEAL_STREAMS, [tombstone.id for tombstone in found], now)
         gone += len(found)
     return gone
 
