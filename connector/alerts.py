@@ -62,6 +62,15 @@ class PlanNotice:
 News = Notice | PlanNotice
 
 
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """What is told beside targets: its kind for programs, one line for people, and the figures of it. No value of a record is among them."""
+
+    kind: str
+    text: str
+    facts: Mapping[str, str | int]
+
+
 def news(
     missed: Sequence[Standing], told: Mapping[Id, Told], now: datetime, *, repeat_after: timedelta | None, min_interval: timedelta = timedelta(0)
 ) -> list[Notice]:
@@ -100,6 +109,10 @@ class Channel(Protocol):
 
     def send(self, project: str, notices: Sequence[News]) -> str | None:
         """All in one message. Returns what went wrong although it went out; raises Undelivered where it did not."""
+        ...
+
+    def announce(self, project: str, said: Announcement) -> str | None:
+        """The same for one announcement."""
         ...
 
 
@@ -239,12 +252,18 @@ class ToWebhook:
         logging.getLogger("urllib3.connectionpool").addFilter(_unnamed)
 
     def send(self, project: str, notices: Sequence[News]) -> str | None:
-        body = payload(project, notices, values=self._declared.values == "show")
+        self._deliver(payload(project, notices, values=self._declared.values == "show"))
+        return None
+
+    def announce(self, project: str, said: Announcement) -> str | None:
+        self._deliver({"project": project, "text": _plain(f"[{project}] {said.text}"), "kind": said.kind, **said.facts})
+        return None
+
+    def _deliver(self, body: Mapping[str, object]) -> None:
         try:
             _tries(self._sleep)(self._post, body)
         except Transient as error:
             raise Undelivered(error.message) from None
-        return None
 
     def _post(self, body: Mapping[str, object]) -> None:
         import requests
@@ -277,12 +296,19 @@ class ToMail:
         self.where = declared.host
 
     def send(self, project: str, notices: Sequence[News]) -> str | None:
+        return self._deliver(subject_line(project, notices), f"{text(notices)}\n\nconnector status shows what is missed now, and what waits.\n")
+
+    def announce(self, project: str, said: Announcement) -> str | None:
+        facts = "\n".join(_plain(f"{name}: {value}") for name, value in said.facts.items())
+        return self._deliver(_plain(f"[{project}] {said.text}"), f"{facts}\n")
+
+    def _deliver(self, subject: str, body: str) -> str | None:
         message = EmailMessage()
-        message["Subject"] = subject_line(project, notices)
+        message["Subject"] = subject
         message["From"] = self._declared.sender
         message["To"] = ", ".join(self._declared.to)
         message["Auto-Submitted"] = "auto-generated"
-        message.set_content(f"{text(notices)}\n\nconnector status shows what is missed now, and what waits.\n")
+        message.set_content(body)
         try:
             refused: int = _tries(self._sleep)(self._mail, message, self._password())
         except Transient as error:

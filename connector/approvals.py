@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from connector import witness
 from connector.app import App
 from connector.errors import Blocked, Finding
 from connector.runs import QUIET, RunReport, Stopped, kept, push, trips_of
@@ -39,6 +40,7 @@ def check_guards(app: App, made: Plan, *, allow_large: bool, scheduled: bool = F
     """The guards again, just before applying. Approval answers those that are about the plan itself; without one the person who applies
     answers for a first fill, and for the share guards where ``allow_large`` says so. Quiet hours bind schedules only. What was answered for
     is recorded where nothing else stops the plan."""
+    witness.look(app)
     saved = app.store.plans.get(made.id)
     answered = LIFTED if saved.status == "approved" else frozenset({"SC-E107"})
     by = saved.status if saved.status == "approved" else "who applies"

@@ -19,7 +19,8 @@ from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import Crm, OrgInfo, Record, inputs_hash
 from connector.errors import Blocked, StateError
-from connector.runs import noted, recorded, write_private
+from connector.files import write_private
+from connector.runs import noted, recorded
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
 from connector.scorecard.apply import FINE
@@ -75,6 +76,10 @@ def rollback(app: App, run: int, *, only: Sequence[str] = (), dry_run: bool = Fa
     """
     found = app.store.runs.get(run)
     writes = [w for w in app.store.ledger.of_run(run) if w.status != "rejected"]
+    kept = app.resolved.settings.retention.before_images
+    expired = all(w.status == "expired" for w in writes) and (writes or found.started_at < app.clock.now() - kept)
+    if expired and found.kind in ("push", "rollback"):
+        raise Blocked(f"run {run} can no longer be rolled back: what was there before is kept for {kept.days} days", next_step="connector audit tail")
     if found.kind not in ("push", "rollback") or not writes:
         raise Blocked(f"run {run} ({found.kind}) wrote nothing that could be rolled back", next_step="connector plans list")
     if dry_run:

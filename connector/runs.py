@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from connector import keeping, sync
+from connector import keeping, sync, upkeep, witness
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import OrgInfo, PushCost, PushPart
 from connector.errors import Blocked, ConnectorError, Finding, worst
+from connector.files import write_private
 from connector.forecast import Forecast, forecast
 from connector.kpis.book import Book
 from connector.model.standing import Standing
@@ -106,6 +106,7 @@ def pull(
     Says beforehand what each should cost; one that the account's day does not hold fails with BudgetReached before it begins.
     """
     done, told = RunReport(), report or Report()
+    witness.look(app)
     for name in names:
         with kept(done, name), recorded(app, name, "pull", trigger) as run, app.connected(name) as connected:
             info = connected.crm.check()
@@ -120,6 +121,8 @@ def pull(
             sync.settle(connected, app.store, run.id)
             pulled = sync.pull(connected, app.store, app.definitions, run.id, info=info, full=full, only=stream, report=telling, stopped=stopped)
             done.pulls.append(pulled)
+            if any(read.deleted for read in pulled.streams):
+                upkeep.scrub(app, name)
             for read in pulled.streams:
                 log.info("stream read", extra={"connection": name, "run": run.id, **asdict(read)})
             run.status = "interrupted" if pulled.interrupted else "partial" if pulled.exit_code else "ok"
@@ -401,12 +404,3 @@ def _not_paused(app: App, name: str) -> None:
     pause = app.store.connections.paused(name)
     if pause is not None:
         raise Blocked(f"{name} is paused: {pause.reason}", next_step=f"connector connections resume {name}")
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """A file that only its owner reads, 0600 from its first byte on."""
-
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)

@@ -54,7 +54,7 @@ CREATE TABLE audit (
     subject VARCHAR NOT NULL,
     detail TEXT NOT NULL,
     previous VARCHAR NOT NULL,
-    hash VARCHAR NOT NULL,
+    hash VARCHAR NOT NULL, address VARCHAR,
     PRIMARY KEY (seq)
 );
 CREATE TABLE bookmarks (
@@ -138,7 +138,7 @@ CREATE TABLE dead_letters (
     count INTEGER NOT NULL,
     status VARCHAR NOT NULL,
     ignored_until DATETIME,
-    reason VARCHAR, attempt VARCHAR, refusals INTEGER DEFAULT '0' NOT NULL,
+    reason VARCHAR, attempt VARCHAR, refusals INTEGER DEFAULT '0' NOT NULL, resolved_at DATETIME,
     PRIMARY KEY (id),
     CONSTRAINT one_dead_letter UNIQUE (connection, stream, record, code)
 );
@@ -273,7 +273,7 @@ CREATE TABLE plans (
     path VARCHAR NOT NULL,
     sha256 VARCHAR NOT NULL,
     summary JSON,
-    reason VARCHAR,
+    reason VARCHAR, decided_at DATETIME,
     PRIMARY KEY (id)
 );
 CREATE TABLE pull_findings (
@@ -387,6 +387,12 @@ CREATE TABLE tickets (
     merged_into VARCHAR,
     deleted BOOLEAN NOT NULL,
     PRIMARY KEY (connection, id)
+);
+CREATE TABLE witnessed (
+    name VARCHAR NOT NULL,
+    digest VARCHAR NOT NULL,
+    at DATETIME NOT NULL,
+    PRIMARY KEY (name)
 );
 CREATE TABLE writes (
     id INTEGER NOT NULL,

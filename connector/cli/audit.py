@@ -10,6 +10,7 @@ import typer
 
 from connector.cli.output import Answer, Table, count
 from connector.cli.project import opened
+from connector.errors import UsageError
 
 if TYPE_CHECKING:
     from connector.state.audit import Entry
@@ -19,8 +20,8 @@ def tail(limit: Annotated[int, typer.Option("--limit", "-n", help="how many rows
     """The last things that somebody planned, approved, applied, paused or rolled back."""
     with opened() as app:
         found = app.store.audit.tail(limit)
-    rows = [(x.seq, x.at[:19].replace("T", " "), x.actor, x.action, x.subject, _short(x)) for x in found]
-    table = Table((">row", "at (UTC)", "who", "what", "of what", "detail"), rows)
+    rows = [(x.seq, x.at[:19].replace("T", " "), x.actor, x.address or "", x.action, x.subject, _short(x)) for x in found]
+    table = Table((">row", "at (UTC)", "who", "from", "what", "of what", "detail"), rows)
     head = found[-1].hash if found else None
     text: list[str | Table] = [table, "", f"head {head}"] if found else ["nothing was recorded yet"]
     return Answer({"rows": len(found), "head": head}, [x.as_dict() for x in found], text)
@@ -43,18 +44,24 @@ def verify(head: Annotated[str | None, typer.Option(help="a head hash noted earl
 
 
 def export(
-    after: Annotated[int, typer.Option(help="only rows behind this number, to go on where the last export ended")] = 0,
+    after: Annotated[int | None, typer.Option(help="only rows behind this number, to go on where the last export ended")] = None,
     out: Annotated[Path | None, typer.Option(help="the file to write; default: the screen")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="go on behind the last row of the file, and append to it")] = False,
 ) -> Answer:
-    """The audit as JSON lines, one row each, with its hash. That it was exported is recorded too."""
-    with opened() as app:
-        found = app.store.audit.after(after)
-        app.store.audit.add("audit.exported", "audit", {"after": after, "rows": len(found), "to": None if out is None else str(out)})
-    last = found[-1].seq if found else after
-    lines = [orjson.dumps(x.as_dict()).decode() for x in found]
-    if out is None:
-        return Answer({"rows": len(found), "last": last}, [x.as_dict() for x in found], list(lines))
-    from connector.runs import write_private
+    """The audit as JSON lines, one row each, with its hash. That it was exported is recorded too, and is part of the next export."""
+    from connector import audit_file
 
-    write_private(out, "".join(f"{line}\n" for line in lines).encode())
-    return Answer({"rows": len(found), "last": last}, {"out": str(out)}, [f"{count(len(found), 'row')} in {out}; the next one: --after {last}"])
+    if resume and (out is None or after is not None):
+        raise UsageError("--resume goes on with the file that --out names, so it needs --out and no --after")
+    with opened() as app:
+        begin = audit_file.resumable(out, app.store.audit) if resume and out is not None else after or 0
+        found = app.store.audit.after(begin)
+        if out is not None:
+            audit_file.save(out, found, append=resume)
+        app.store.audit.add("audit.exported", "audit", {"after": begin, "rows": len(found), "to": None if out is None else str(out)})
+    last = found[-1].seq if found else begin
+    summary: dict[str, object] = {"rows": len(found), "after": begin, "last": last}
+    if out is None:
+        return Answer(summary, [x.as_dict() for x in found], [orjson.dumps(x.as_dict()).decode() for x in found])
+    text = f"{count(len(found), 'row')} behind {begin} in {out}; to go on: connector audit export --out {out} --resume"
+    return Answer(summary, {"out": str(out)}, [text])

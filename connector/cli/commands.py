@@ -13,6 +13,7 @@ GROUPS: dict[str, str] = {
     "dead-letters": "Records that did not get through.",
     "audit": "Who did what: a chain of hashes.",
     "secrets": "What the state keeps encrypted.",
+    "state": "What the connector remembers.",
 }
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -23,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "connections check": ("connector.cli.connections:check_connection", "Prove one connection's credentials and rights."),
     "connections pause": ("connector.cli.connections:pause", "Stop pushes of a connection at once; pulls go on."),
     "connections resume": ("connector.cli.connections:resume", "Let a paused connection push again."),
+    "connections remove": ("connector.cli.connections:remove", "Take a connection out; with --purge also what is remembered of it."),
     "secrets init": ("connector.cli.secrets:init", "Make the key that encrypts refresh tokens in the state."),
     "sandbox up": ("connector.cli.sandbox:up", "Start the sandbox in the background."),
     "sandbox down": ("connector.cli.sandbox:down", "Stop the sandbox."),
@@ -54,6 +56,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit tail": ("connector.cli.audit:tail", "The last things that somebody planned, approved, wrote or rolled back."),
     "audit verify": ("connector.cli.audit:verify", "Prove that no row of the audit was changed or dropped."),
     "audit export": ("connector.cli.audit:export", "The audit as JSON lines."),
+    "state purge": ("connector.cli.state:purge", "Delete what is older than it is kept; or say what that would be."),
     "kpis list": ("connector.cli.kpis:list_kpis", "Every KPI, and whether it can be computed here."),
     "kpis show": ("connector.cli.kpis:show", "One KPI's definition and values."),
     "kpis compute": ("connector.cli.kpis:compute", "Compute the KPIs switched on, from the state or from a file."),

@@ -1,4 +1,4 @@
-"""connector connections list | check | pause | resume."""
+"""connector connections list | check | pause | resume | remove."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from connector.cli.main import invocation
 from connector.cli.output import Answer, Table
-from connector.cli.project import opened
+from connector.cli.project import command, opened
 
 Name = Annotated[str, typer.Argument(metavar="NAME")]
 
@@ -53,3 +54,29 @@ def resume(name: Name) -> Answer:
         app.resolved.connection(name)
         was = app.store.connections.resume(name)
     return Answer({"connection": name}, {"paused": False}, [f"{name} resumed" if was else f"{name} was not paused"])
+
+
+def remove(
+    name: Name,
+    purge: Annotated[bool, typer.Option("--purge", help="delete what the state holds of it, too")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+) -> Answer:
+    """Take a connection out of connector.toml, its schedule with it. Nothing is changed in the CRM: its fields and values stay. With --purge
+    nothing of it is left in the state but its rows in the audit; one that is out of connector.toml already can still be purged.
+    """
+    from connector import settings, upkeep
+
+    console = invocation().console
+    with opened() as app:
+        declared = name in app.resolved.settings.connections
+        if not declared and not (purge and app.store.holds(name)):
+            app.resolved.connection(name)
+        if not yes and console.terminal:
+            typer.confirm(f"remove {name}" + (" and delete all that the state holds of it" if purge else "") + "?", abort=True)
+        rows = upkeep.forget(app, name) if purge else 0
+        if declared:
+            settings.without_connection(app.resolved.root, name)
+            app.store.audit.add("connection.removed", name, {"purged": purge})
+    lines = [f"{name} is no longer in {settings.FILE}" if declared else f"{name} was not in {settings.FILE}"]
+    lines.append(f"{rows:,} rows of it are deleted" if purge else f"its data stays in the state until: {command()} connections remove {name} --purge")
+    return Answer({"connection": name, "rows": rows}, {"removed": declared, "purged": purge}, lines)

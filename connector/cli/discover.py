@@ -37,6 +37,7 @@ def discover(
             differs, now = look(app, name)
             findings += differs
             app.store.schemas.accept(name, now, app.clock.now())
+            app.store.audit.add("schema.accepted", name, {"objects": sorted(now), "differences": len(differs)})
             tables[name], result[name] = _stages(app, name)
     missing = {name: sum(row[-1] == "NOT MAPPED" for row in table.rows) for name, table in tables.items()}
     said = " · ".join(f"{name} {count(len(table.rows), 'stage')}, {missing[name] or 'none'} not mapped" for name, table in tables.items())

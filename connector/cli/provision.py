@@ -105,8 +105,18 @@ def apply(
             if not (check_only or yes):
                 _ask(name, who, production=app.resolved.connection(name).environment == "production" or who.production is True)
             console.say("checked first, then deployed as a whole")
+            asked = {"token_of": who.user, "org": who.org_id, "asked": _asked(made), "check_only": check_only}
+            app.store.audit.add("provision.began", name, asked)
             done = provision.apply(wanted, own, admin, check_only=check_only)
+            last = done.deployed or done.checked
+            app.store.audit.add("provision.ended", name, {"ok": last.ok, "status": last.status, "made": last.done if done.deployed else 0})
     return _outcome(name, made, done, who, check_only, admin.by_hand)
+
+
+def _asked(made: ProvisionPlan) -> list[str]:
+    """What is asked for, as the audit names it."""
+    fields = [f"{state.action} {state.object}.{state.name}" for state in made.fields if state.action not in ("ok", "conflict")]
+    return fields + [f"{piece.action} {piece.kind} {piece.name}" for piece in made.pieces if piece.action in ("create", "change")]
 
 
 def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check_only: bool, by_hand: str) -> Answer:
@@ -178,11 +188,12 @@ def export(
         declared = app.resolved.connection(names[0])
         files = made(wanted, declared.platform_version if target == "hubspot" else declared.api_version or "68.0")
         root = out or app.resolved.root / f"{target}-project"
-    if root.exists() and (not root.is_dir() or any(root.iterdir())):
-        raise UsageError(f"{root} is not empty", next_step="choose another directory with --out")
-    for path, text in files.items():
-        (root / path).parent.mkdir(parents=True, exist_ok=True)
-        (root / path).write_text(text, encoding="utf-8")
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
+            raise UsageError(f"{root} is not empty", next_step="choose another directory with --out")
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text, encoding="utf-8")
+        app.store.audit.add("provision.exported", names[0], {"target": target, "to": str(root), "files": len(files)})
     return Answer(
         {"files": len(files), "out": str(root)},
         {"files": sorted(files)},

@@ -47,6 +47,8 @@ def report(
     else:
         with opened() as app:
             sources = list(_from_state(app, connection, as_of))
+            for source in sources:
+                app.store.audit.add("report.exported", source.connection, {"format": format, "to": str(out), "as_of": str(source.book.today)})
     text, files, findings = [], list[dict[str, object]](), list[Finding]()
     for source in sources:
         made, paths = _written(source, out, format)

@@ -20,14 +20,20 @@ if TYPE_CHECKING:
     from connector.schedule import Job
 
 
+DAILY = "41 3 * * *"
+
+
 def run(once: Annotated[bool, typer.Option("--once", help="every job once, now, then stop")] = False) -> Answer:
-    """Pull and push on the schedules of connector.toml until stopped. SIGTERM finishes the page or batch and releases the leases."""
+    """Pull and push on the schedules of connector.toml until stopped, and once a day delete what is kept no longer and prove the audit.
+
+    SIGTERM finishes the page or batch and releases the leases."""
     from connector import schedule
 
     console = invocation().console
     codes: list[int] = []
     with opened() as app, Signals() as signals:
         jobs = [job for name in app.names() for job in _jobs(app, name, signals.stop, console, codes)]
+        jobs.append(_upkeep(app, console, codes))
         app.store  # noqa: B018 - opened (and migrated) before the first job, so that a broken state ends the process here
         zone = app.definitions.kpis.calendar.time_zone
         if once:
@@ -68,6 +74,20 @@ def _jobs(app: App, name: str, stop: threading.Event, console: Console, codes: l
         Job(f"{name} pull", plan.pull, _guarded(console, f"{name} pull", pull, codes), plan.jitter),
         Job(f"{name} push", plan.push, _guarded(console, f"{name} push", push, codes), plan.jitter),
     ]
+
+
+def _upkeep(app: App, console: Console, codes: list[int]) -> Job:
+    """Once a day, at an hour that is nobody's: old data goes, the audit proves itself."""
+    from connector import upkeep
+    from connector.schedule import Job
+
+    def work() -> None:
+        done = upkeep.daily(app)
+        console.say(f"upkeep: {done.text()}")
+        for finding in done.findings:
+            console.say(f"upkeep: {finding.code} {finding.message}")
+
+    return Job("upkeep", DAILY, _guarded(console, "upkeep", work, codes))
 
 
 def _guarded(console: Console, what: str, work: Callable[[], None], codes: list[int]) -> Callable[[], None]:

@@ -29,15 +29,16 @@ def init(out: Out = None) -> Answer:
                 raise SettingsError(
                     f"{path} is inside {place}: whoever copies that would have the key too", next_step="connector secrets init --out PATH"
                 )
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        raise SettingsError(f"{path} exists", next_step=f"export {KEY_VARIABLE}_FILE={path}, or choose another place with --out") from None
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be written: {error.strerror}", next_step="choose another place with --out") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(Fernet.generate_key() + b"\n")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            raise SettingsError(f"{path} exists", next_step=f"export {KEY_VARIABLE}_FILE={path}, or choose another place with --out") from None
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be written: {error.strerror}", next_step="choose another place with --out") from error
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(Fernet.generate_key() + b"\n")
+        app.store.audit.add("secret.key_made", KEY_VARIABLE, {"file": str(path)})
     return Answer({"key_file": str(path)}, {"variable": f"{KEY_VARIABLE}_FILE"}, [f"the key is in {path}", f"  export {KEY_VARIABLE}_FILE={path}"])
 
 

@@ -74,6 +74,12 @@ class Census:
         with self._database.read() as db:
             return db.scalar(select(func.count()).where(target.c.connection == connection, target.c.deleted.is_(True))) or 0
 
+    def gone(self, connection: str, table_name: str) -> set[str]:
+        """Ids of the tombstones of a canonical table."""
+        target = CANONICAL[table_name]
+        with self._database.read() as db:
+            return set(db.scalars(select(target.c.id).where(target.c.connection == connection, target.c.deleted.is_(True))))
+
     def bury(self, connection: str, stream: str, table_name: str, ids: Sequence[str], records: Sequence[str], *, fence: int | None) -> None:
         """Records that the CRM no longer knows: tombstones and scrubbed values, as for any other delete, in one transaction.
 
@@ -81,9 +87,9 @@ class Census:
         """
         with self._database.write() as db:
             check_fence(db, connection, fence, self._clock.now())
-            pages.entomb(db, connection, [Tombstone(table_name, id) for id in ids])
+            pages.entomb(db, connection, [Tombstone(table_name, id) for id in ids], self._clock.now())
             set_aside(db, connection, stream, records, ())
-            dead_letters.settle(db, connection, stream, set(records), ())
+            dead_letters.settle(db, connection, stream, set(records), (), self._clock.now())
 
     # -- what comparisons said -------------------------------------------------------------------------------------------
 

@@ -61,7 +61,13 @@ class ConnectionBook:
         """The credential proved itself against this org: noted with the time and the org's zone, and a latch opens."""
         opened = {"latched_code": None, "latched_message": None, "latched_credential": None, "latched_at": None}
         zone = {"time_zone": time_zone} if time_zone else {}
-        self._set(connection, {"org_id": org_id, "checked_at": self._clock.now(), **zone, **opened})
+        known = self._row(connection)
+        about: list[tuple[str, dict[str, Any]]] = []
+        if known is not None and known.latched_code is not None:
+            about.append(("connection.unlatched", {"code": known.latched_code}))
+        if known is not None and known.org_id not in (None, org_id):
+            about.append(("connection.other_org", {"before": known.org_id, "after": org_id}))
+        self._set(connection, {"org_id": org_id, "checked_at": self._clock.now(), **zone, **opened}, about)
 
     def time_zone(self, connection: str) -> str | None:
         """The account's own time zone as it last named it, None before the first time."""
@@ -81,7 +87,8 @@ class ConnectionBook:
         """Remember a refusal for good. The same credential refused again stays latched since the first time."""
         held = self.latched(connection, credential=credential)
         since = self._clock.now() if held is None else held.since
-        self._set(connection, {"latched_code": code, "latched_message": message, "latched_credential": credential, "latched_at": since})
+        values = {"latched_code": code, "latched_message": message, "latched_credential": credential, "latched_at": since}
+        self._set(connection, values, [("connection.latched", {"code": code})] if held is None else [])
 
     def latched(self, connection: str, *, credential: str | None = None) -> Latch | None:
         """The latch, None where there is none or where it was another credential that was refused."""
@@ -139,7 +146,10 @@ class ConnectionBook:
         with self._database.read() as db:
             return db.execute(select(CONNECTIONS).where(CONNECTIONS.c.connection == connection)).first()
 
-    def _set(self, connection: str, values: dict[str, Any]) -> None:
+    def _set(self, connection: str, values: dict[str, Any], about: Iterable[tuple[str, dict[str, Any]]] = ()) -> None:
+        """``about``: (action, detail) of what the audit is told of it."""
         statement = insert(CONNECTIONS).values(connection=connection, **values)
         with self._database.write() as db:
             db.execute(statement.on_conflict_do_update(index_elements=["connection"], set_=values))
+            for action, detail in about:
+                append(db, self._clock.now(), action, connection, detail)

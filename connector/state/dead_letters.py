@@ -38,6 +38,7 @@ class Letter:
     reason: str | None
     attempt: str | None = None
     refusals: int = 0
+    resolved_at: datetime | None = None
 
 
 def put(connection: Connection, name: str, letters: Sequence[DeadLetter], run: int | None, now: datetime) -> None:
@@ -61,13 +62,14 @@ def put(connection: Connection, name: str, letters: Sequence[DeadLetter], run: i
         "last_at": statement.excluded.last_at,
         "count": LETTERS.c.count + 1,
         "status": case((still_ignored, "ignored"), else_="open"),
+        "resolved_at": None,
         "attempt": statement.excluded.attempt,
         "refusals": case((LETTERS.c.attempt == statement.excluded.attempt, LETTERS.c.refusals + 1), else_=statement.excluded.refusals),
     }
     connection.execute(statement.on_conflict_do_update(index_elements=["connection", "stream", "record", "code"], set_=changing), rows)
 
 
-def settle(connection: Connection, name: str, stream: str, records: set[str], failing: Sequence[DeadLetter]) -> int:
+def settle(connection: Connection, name: str, stream: str, records: set[str], failing: Sequence[DeadLetter], now: datetime) -> int:
     """Resolve what stood against records that now get through, or that now fail for another reason. Returns how many."""
     now_failing = {(letter.record, letter.code) for letter in failing}
     touched = records | {record for record, _ in now_failing}
@@ -77,8 +79,18 @@ def settle(connection: Connection, name: str, stream: str, records: set[str], fa
     standing = connection.execute(query.where(LETTERS.c.status != "resolved")).all()
     mended = [row.id for row in standing if row.record in touched and (row.record, row.code) not in now_failing]
     for some in chunks(mended):
-        connection.execute(update(LETTERS).where(LETTERS.c.id.in_(some)).values(status="resolved", ignored_until=None, reason=None, refusals=0))
+        values = {"status": "resolved", "resolved_at": now, "ignored_until": None, "reason": None, "refusals": 0}
+        connection.execute(update(LETTERS).where(LETTERS.c.id.in_(some)).values(values))
     return len(mended)
+
+
+def scrub(connection: Connection, name: str, streams: Sequence[str], records: Sequence[str], now: datetime) -> None:
+    """Records that are gone: whatever was said of them is closed, and its words go."""
+    for some in chunks(records):
+        where = (LETTERS.c.connection == name, LETTERS.c.stream.in_(streams), LETTERS.c.record.in_(some))
+        values = {"message": "the record is gone", "reason": None, "attempt": None, "refusals": 0, "ignored_until": None}
+        connection.execute(update(LETTERS).where(*where).values(values))
+        connection.execute(update(LETTERS).where(*where, LETTERS.c.status != "resolved").values(status="resolved", resolved_at=now))
 
 
 class DeadLetterBook:
@@ -96,7 +108,7 @@ class DeadLetterBook:
     def mended(self, connection: str, stream: str, records: Sequence[str]) -> int:
         """These records of a stream got through: resolve what stood against them."""
         with self._database.write() as db:
-            return settle(db, connection, stream, set(records), ())
+            return settle(db, connection, stream, set(records), (), self._clock.now())
 
     def find(self, connection: str | None = None, *, status: str | None = "open", stream: str | None = None, limit: int = 1000) -> list[Letter]:
         """Newest first. One whose time of being ignored has passed counts as open. ``status`` None: all."""
@@ -129,7 +141,8 @@ class DeadLetterBook:
 
     def resolve(self, number: int, *, reason: str | None = None) -> None:
         """Close it by hand; it opens again if the record fails again. Raises StateError SC-E184."""
-        self._set(number, "dead_letter.resolved", status="resolved", ignored_until=None, reason=reason, refusals=0)
+        done = {"status": "resolved", "resolved_at": self._clock.now()}
+        self._set(number, "dead_letter.resolved", **done, ignored_until=None, reason=reason, refusals=0)
 
     def quarantined(self, connection: str, stream: str, after: int) -> dict[str, Letter]:
         """Record → what stands against it, of updates that were refused ``after`` times or more, each time the very same."""

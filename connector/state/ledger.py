@@ -18,6 +18,8 @@ WRITES = table(Writes)
 DEALS = table(Opportunities)
 ROWS = table(ScorecardRows)
 OF_A_DEAL = "opportunity"
+HELD = ("written", "expired")
+"""Rows whose value we wrote; of an expired one the before-image is gone (see state.retention)."""
 Wire = str | int | float | bool | None
 
 
@@ -172,7 +174,7 @@ class Ledger:
 
     def last_written(self, connection: str, object: str) -> dict[tuple[str, str], Last]:
         """(record, field) → the value that we wrote there last, and when."""
-        mine = (WRITES.c.connection == connection, WRITES.c.object == object, WRITES.c.status == "written", WRITES.c.scrubbed.is_(False))
+        mine = (WRITES.c.connection == connection, WRITES.c.object == object, WRITES.c.status.in_(HELD), WRITES.c.scrubbed.is_(False))
         newest = select(func.max(WRITES.c.id)).where(*mine).group_by(WRITES.c.record, WRITES.c.field)
         with self._database.read() as db:
             rows = db.execute(select(WRITES.c.record, WRITES.c.field, WRITES.c.after, WRITES.c.at).where(WRITES.c.id.in_(newest)))
@@ -180,7 +182,7 @@ class Ledger:
 
     def fields_written(self, connection: str) -> set[str]:
         """Fields that this connection has ever written: the others would be filled for the first time."""
-        query = select(WRITES.c.field).distinct().where(WRITES.c.connection == connection, WRITES.c.status == "written")
+        query = select(WRITES.c.field).distinct().where(WRITES.c.connection == connection, WRITES.c.status.in_(HELD))
         with self._database.read() as db:
             found: ScalarResult[str] = db.scalars(query)
             return set(found)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
-from connector.state import observations
+from connector.state import dead_letters, observations
 from connector.state.database import chunks, upsert
 from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Contacts, Opportunities, Writes, table
 
@@ -31,6 +31,8 @@ COLUMNS = {name: columns(name) for name in TABLES}
 SCRUBBED = {"opportunities": ("opportunity", "companion"), "accounts": ("account",), "contacts": ("contact",)}
 """Table → grains whose writes lose their values with a record of it: ids of two objects may be the same."""
 BURIED = ("owners", "accounts", "contacts", "opportunities", "activities", "leads", "tickets", "line_items", "scorecard_rows")
+DEAL_STREAMS = ("push", "opportunities")
+"""Streams whose dead letters name deals by their id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,7 @@ def store(connection: Connection, name: str, batch: Batch, run: int | None, now:
                 on_deal = (value["opportunity"], value["contact"])
                 value["first_seen"] = first_seen[on_deal] if on_deal in first_seen else None if value["opportunity"] in unread else now
         upsert(connection, CANONICAL[kind], values)
-    gone += entomb(connection, name, batch.tombstones.values())
+    gone += entomb(connection, name, batch.tombstones.values(), now)
     return gone, logged
 
 
@@ -271,8 +273,8 @@ def _replace(connection: Connection, name: str, batch: Batch) -> int:
     return gone
 
 
-def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -> int:
-    """Records that are gone: their values are scrubbed, here and in the ledger. Returns how many."""
+def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone], now: datetime) -> int:
+    """Records that are gone: their values are scrubbed, here, in the ledger and in what was said of refused updates. Returns how many."""
     by_table: dict[str, list[Tombstone]] = {}
     for tombstone in tombstones:
         by_table.setdefault(tombstone.table, []).append(tombstone)
@@ -287,6 +289,8 @@ def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone]) -
             raise ValueError(f"a row of {kind} has no id of its own: replace its set instead of burying it")
         if kind in SCRUBBED:
             _scrub_ledger(connection, name, SCRUBBED[kind], [tombstone.id for tombstone in found])
+        if kind == "opportunities":
+            dead_letters.scrub(connection, name, DEAL_STREAMS, [tombstone.id for tombstone in found], now)
         gone += len(found)
     return gone
 

@@ -21,7 +21,7 @@ Status = Literal["saved", "awaiting", "approved", "applied", "partial", "rejecte
 
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
-    """``id`` is text of at least four digits; ``reason``: why it waits, or why it was rejected."""
+    """``id`` is text of at least four digits; ``reason``: why it waits, or why it was rejected; ``decided_at``: when its status last changed."""
 
     id: str
     created_at: datetime
@@ -31,6 +31,7 @@ class SavedPlan:
     sha256: str
     summary: Mapping[str, Any] | None
     reason: str | None
+    decided_at: datetime | None = None
 
     @property
     def guards(self) -> Mapping[str, Sequence[Sequence[str]]]:
@@ -100,6 +101,32 @@ class PlanBook:
         with self._database.read() as db:
             return [SavedPlan(**row) for row in db.execute(query).mappings()]
 
+    def decided_before(self, cutoff: datetime) -> list[SavedPlan]:
+        """Plans of which nothing more is to come since then: applied, rejected, superseded, or saved and left."""
+        over = func.coalesce(PLANS.c.decided_at, PLANS.c.created_at) < cutoff
+        with self._database.read() as db:
+            rows = db.execute(select(PLANS).where(over, PLANS.c.status.not_in(("awaiting", "approved"))).order_by(PLANS.c.id)).mappings()
+            return [SavedPlan(**row) for row in rows]
+
+    def forget(self, connection: str) -> None:
+        """Rows stay, so that no number comes twice, without what they say of a connection; one that is about nothing else is over."""
+        for saved in self.find(limit=-1):
+            named = list((saved.summary or {}).get("connections", ()))
+            if connection not in named:
+                continue
+            others = [name for name in named if name != connection]
+            said = [part for part in (saved.reason or "").split("; ") if part.partition(":")[0] in others]
+            values = {"summary": {**(saved.summary or {}), "connections": others} if others else None, "reason": "; ".join(said) or None}
+            with self._database.write() as db:
+                db.execute(update(PLANS).where(PLANS.c.id == saved.id).values(**values, status=saved.status if others else "superseded"))
+
+    def rewritten(self, id: str, sha256: str, why: str) -> None:
+        """The file of a plan is about to be another: its new hash, and both in the audit."""
+        with self._database.write_durably() as db:
+            before = db.scalar(select(PLANS.c.sha256).where(PLANS.c.id == id))
+            db.execute(update(PLANS).where(PLANS.c.id == id).values(sha256=sha256))
+            append(db, self._clock.now(), "plan.scrubbed", f"plan {id}", {"plan": id, "before": before, "sha256": sha256, "why": why})
+
     def supersede(self, newer: str, connections: Sequence[str]) -> list[str]:
         """Older plans of the same connections that still await approval need none any more: ``newer`` holds what they did, as of now."""
         older = [
@@ -123,7 +150,7 @@ class PlanBook:
         query = update(PLANS).where(PLANS.c.id == id)
         if expected:
             query = query.where(PLANS.c.status.in_(expected))
-        values: dict[str, Any] = {"status": status} if reason is None else {"status": status, "reason": reason}
+        values: dict[str, Any] = {"status": status, "decided_at": self._clock.now(), **({} if reason is None else {"reason": reason})}
         with self._database.write() as db:
             changed = db.execute(query.values(values)).rowcount == 1
             if changed:

@@ -26,10 +26,12 @@ from connector.state.measures import MeasureBook
 from connector.state.pages import PageCounts
 from connector.state.plans import PlanBook
 from connector.state.rates import RateBook
+from connector.state.retention import RetentionBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
 from connector.state.survivors import aliases
 from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Owners, Runs, RunStreams, ScorecardRows, table
+from connector.state.witness import WitnessBook
 
 BOOKMARKS = table(Bookmarks)
 DEALS = table(Opportunities)
@@ -69,6 +71,8 @@ class Store:
         self.calls = CallBook(database, clock)
         self.alerts = AlertBook(database)
         self.audit = AuditBook(database, clock)
+        self.witness = WitnessBook(database, clock)
+        self.retention = RetentionBook(database, clock)
 
     @classmethod
     def open(cls, path_or_url: str | Path, clock: Now, *, migrate: bool = True) -> Store:
@@ -128,7 +132,7 @@ class Store:
             batch = pages.Batch.of(mapped, complete_for, pages.stored_stamps(db, connection, mapped))
             gone, logged = pages.store(db, connection, batch, run, seen_at or now)
             dead_letters.put(db, connection, dead, run, now)
-            resolved = dead_letters.settle(db, connection, stream, batch.records | set(records), dead)
+            resolved = dead_letters.settle(db, connection, stream, batch.records | set(records), dead, now)
             if aside is not None:
                 census.set_aside(db, connection, stream, records, aside)
             pages.set_bookmark(db, connection, stream, bookmark, fingerprint, now)
@@ -271,6 +275,15 @@ class Store:
     def snapshots(self, connection: str) -> list[dict[str, Any]]:
         """Own measures of past days; see :meth:`MeasureBook.read`."""
         return self.measures.read(connection)
+
+    def holds(self, connection: str) -> bool:
+        """Is there anything of a connection beside its leases?"""
+        with self.database.read() as db:
+            return any(
+                db.scalar(select(target.c.connection).where(target.c.connection == connection).limit(1)) is not None
+                for target in METADATA.sorted_tables
+                if "connection" in target.c and target.name != "leases"
+            )
 
     def forget(self, connection: str) -> int:
         """Delete everything of a connection. Its leases stay, so that fence numbers never come back. Returns how many rows went."""

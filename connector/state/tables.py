@@ -438,6 +438,7 @@ class DeadLetters(SQLModel, table=True):
     reason: str | None = None
     attempt: str | None = None
     refusals: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    resolved_at: datetime | None = None
 
 
 class Plans(SQLModel, table=True):
@@ -452,13 +453,15 @@ class Plans(SQLModel, table=True):
     sha256: str
     summary: dict[str, Any] | None = _json()
     reason: str | None = None
+    decided_at: datetime | None = None
 
 
 class Writes(SQLModel, table=True):
     """The ledger: one row per record and field, there with the before-image before the first byte is sent.
 
     ``record``: its id, or the key of a record of an object of ours; ``action``: update, create, remove.
-    ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and somebody's edit since).
+    ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and somebody's edit since), expired (written, and the
+    last that was written there; what was there before is kept no longer).
     ``scrubbed``: the record was deleted in the CRM, its values are gone here too.
     """
 
@@ -565,11 +568,21 @@ class Audit(SQLModel, table=True):
     seq: int = _key()
     at: str
     actor: str
+    address: str | None = None
     action: str
     subject: str
     detail: str = Field(sa_type=Text)
     previous: str
     hash: str
+
+
+class Witnessed(SQLModel, table=True):
+    """What the last run found of what people change outside the state: settings, mapping, secrets. ``digest``: a hash, of secrets a salted one."""
+
+    __tablename__ = "witnessed"
+    name: str = _key()
+    digest: str
+    at: datetime
 
 
 def table(model: type[SQLModel]) -> Table:

@@ -13,6 +13,8 @@ from connector.state import audit
 from connector.state.ledger import Image, Outcome
 from connector.state.store import Store
 
+OLD = "587d1aa6a61605502d3d7018fb1335800aa1101a7086e37deb6cfc0fbfc44330"  # as revision 0008 wrote it
+
 
 def deeds(store: Store) -> None:
     """One of everything that records itself."""
@@ -46,6 +48,36 @@ def test_who_acted(store: Store) -> None:
         store.connections.pause("c", "x")
     store.connections.resume("c")
     assert [row.actor for row in store.audit.tail()] == ["schedule", audit.actor()]
+
+
+def test_where_from(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    store.audit.add("x", "at the machine")
+    monkeypatch.setenv("SSH_CONNECTION", "203.0.113.7 50022 10.0.0.5 22")
+    store.audit.add("x", "by a remote shell")
+    with audit.acting("console:ada", "198.51.100.4"):
+        store.audit.add("x", "in the console")
+    with audit.acting("schedule"):
+        store.audit.add("x", "by itself")
+    assert [row.address for row in store.audit.after(0)] == [None, "203.0.113.7", "198.51.100.4", None]
+    assert store.audit.verify().broken is None
+
+
+@pytest.mark.parametrize(("seq", "address"), [(1, "203.0.113.9"), (2, None), (2, "203.0.113.9")])
+def test_an_address_is_under_the_hash(store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch, seq: int, address: str | None) -> None:
+    monkeypatch.delenv("SSH_CONNECTION", raising=False)
+    store.audit.add("x", "at the machine")
+    with audit.acting("console:ada", "198.51.100.4"):
+        store.audit.add("x", "in the console")
+    with sqlite3.connect(folder / "connector.db") as db:
+        db.execute("update audit set address = ? where seq = ?", (address, seq))
+    db.close()
+    assert store.audit.verify().broken == seq
+
+
+def test_rows_from_before_there_were_addresses_still_prove_themselves() -> None:
+    row = audit.Entry(1, "2026-11-20T18:00:00+00:00", "cli:ada", None, "plan.saved", "plan 0001", "{}", audit.FIRST, OLD)
+    assert row.right()
 
 
 @pytest.mark.parametrize("column", ["at", "actor", "action", "subject", "detail", "previous", "hash"])
