@@ -36,7 +36,7 @@ class Report:
 @dataclass(frozen=True, slots=True)
 class StreamPull:
     """What one stream brought. ``calls``: API calls it cost; ``echoes``: deals of it that hold what the state knew already, most of all
-    our own writes coming back."""
+    our own writes coming back; ``changed``: rows that are other than the state held them."""
 
     stream: str
     object: str
@@ -48,6 +48,7 @@ class StreamPull:
     calls: int
     seconds: float
     echoes: int = 0
+    changed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ class PullReport:
 
     @property
     def changed(self) -> int:
-        """Records that are not as the state knew them: what is worth computing anew."""
-        return sum(s.records - s.echoes for s in self.streams)
+        """Rows that are not as the state held them: what is worth computing anew. What an overlap or a daily sweep read again is not."""
+        return sum(s.changed for s in self.streams)
 
 
 @dataclass
@@ -167,7 +168,7 @@ class Pull:
         last = self.pulled[-1]
         self.pulled[-1] = replace(
             last, pages=reader.pages, records=reader.records, upserts=reader.upserts, deleted=reader.deleted + found.gone,
-            dead_letters=reader.dead, calls=last.calls + spent,
+            dead_letters=reader.dead, calls=last.calls + spent, changed=reader.changed + found.gone,
         )  # fmt: skip
         self.store.runs.count(self.number, self.pulled[-1], complete=reader.complete)
 
@@ -176,7 +177,7 @@ class Pull:
         that dies in between leaves the deals missing."""
         for spec in self.connected.mapper.streams() if reader.spec.name == "opportunities" else ():
             if spec.name in OF_DEALS and spec.object != reader.spec.object:
-                other = replace(reader, spec=spec, pages=0, records=0, upserts=0, deleted=0, dead=0)
+                other = replace(reader, spec=spec, pages=0, records=0, upserts=0, deleted=0, dead=0, changed=0)
                 with self.store.leases.take(self.connected.name, spec.name, owner=self.store.owner) as lease:
                     other.again(ids, lease.fence)
         reader.again(ids, fence)
@@ -229,6 +230,7 @@ class _StreamReader:
     deleted: int = 0
     dead: int = 0
     echoes: int = 0
+    changed: int = 0
     complete: bool = False
 
     @property
@@ -248,7 +250,7 @@ class _StreamReader:
         seconds = (self.store.clock.now() - started).total_seconds()
         pulled = StreamPull(
             self.spec.name, self.spec.object, self.pages, self.records, self.upserts, self.deleted, self.dead,
-            self.connected.crm.meter.calls - calls, seconds, self.echoes,
+            self.connected.crm.meter.calls - calls, seconds, self.echoes, self.changed,
         )  # fmt: skip
         self.store.runs.count(self.run, pulled, complete=self.complete)
         return pulled
@@ -301,6 +303,7 @@ class _StreamReader:
         self.upserts += counts.upserts
         self.deleted += counts.deleted
         self.echoes += counts.echoes
+        self.changed += counts.changed
         self.dead += len(dead)
 
 

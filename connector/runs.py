@@ -318,20 +318,15 @@ def pull_all(
     report: Report | None = None,
     stopped: Stopped = lambda: False,
 ) -> RunReport:
-    """Pull, and keep the day's measures. Where nothing came and the day is kept already nothing is computed: they are what they were,
+    """Pull, and keep the day's measures. Where nothing changed and the day is kept already nothing is computed: they are what they were,
     and what has changed in kpis.yaml shows with the next push, or the next day."""
     done = pull(app, names, full=full, stream=stream, trigger=trigger, report=report, stopped=stopped)
     if stopped():
         return done
     day = app.definitions.calendar.day
-    fresh = [p for p in done.pulls if _brought(p) or not app.store.measures.taken(p.connection, day(p.info.now))]
+    fresh = [p for p in done.pulls if p.changed or not app.store.measures.taken(p.connection, day(p.info.now))]
     _keep(app, done, books(app, RunReport(pulls=fresh)))
     return done
-
-
-def _brought(pulled: PullReport) -> bool:
-    """Whether anything came; owners always do, some CRMs list them every time."""
-    return any(s.records or s.deleted for s in pulled.streams if s.stream != "owners")
 
 
 def _keep(app: App, done: RunReport, known: Mapping[str, Book]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
@@ -38,7 +38,8 @@ DEAL_STREAMS = ("push", "opportunities")
 @dataclass(frozen=True, slots=True)
 class PageCounts:
     """What a page did. ``stale``: records left alone because the state holds a newer version; ``resolved``: dead letters that now map;
-    ``echoes``: deals whose inputs and scorecard values are those that the state holds."""
+    ``echoes``: deals whose inputs and scorecard values are those that the state holds; ``changed``: rows that are not as the state held them,
+    those that went among them."""
 
     upserts: int = 0
     deleted: int = 0
@@ -47,6 +48,7 @@ class PageCounts:
     resolved: int = 0
     observations: int = 0
     echoes: int = 0
+    changed: int = 0
 
 
 Key = tuple[Any, ...]
@@ -154,9 +156,49 @@ def stored_stamps(connection: Connection, name: str, page: Sequence[Mapped]) -> 
     return found
 
 
+def changed(connection: Connection, name: str, batch: Batch) -> int:
+    """Rows of a batch that are not as the state holds them, new ones and those that go among them. Ask before storing.
+
+    Of deals what is read of them and our own fields count, not the stamp: an edit that nobody maps and our own write coming back change nothing.
+    From what the CRM holds of our fields elsewhere nothing is computed.
+    """
+    different = 0
+    for kind, rows in batch.rows.items():
+        if kind == "scorecard_rows":
+            continue
+        if kind == "opportunities":
+            different += len(rows) - _known(connection, name, {row.id: row for row in rows.values() if isinstance(row, Opportunity)})
+            continue
+        held = _rows_held(connection, name, kind, {key[0] for key in rows})
+        for key, row in rows.items():
+            found = held.get(tuple(part or "" for part in key))
+            different += found is None or any(found[column] != value for column, value in _values(row).items())
+    for kind, id in batch.tombstones:
+        target = CANONICAL[kind]
+        live = (target.c.deleted.is_(False),) if "deleted" in target.c else ()
+        query = select(func.count()).select_from(target).where(target.c.connection == name, target.c.id == id, *live)
+        different += bool(connection.scalar(query))
+    return different
+
+
+def _rows_held(connection: Connection, name: str, kind: str, first: Iterable[Any]) -> dict[Key, Mapping[str, Any]]:
+    """Key → row of a table, of those whose first part of the key is one of ``first``."""
+    target, keys = CANONICAL[kind], KEYS[kind]
+    held: dict[Key, Mapping[str, Any]] = {}
+    for some in chunks(sorted(first)):
+        for row in connection.execute(select(target).where(target.c.connection == name, target.c[keys[0]].in_(some))).mappings():
+            held[tuple(row[key] for key in keys)] = dict(row)
+    return held
+
+
 def echoes(connection: Connection, name: str, page: Sequence[Mapped]) -> int:
     """Deals of a page that say nothing new: what the connector reads of them, and its own fields, are as the state holds them. Ask before storing."""
-    coming = {row.id: row for mapped in page for row in mapped.rows if isinstance(row, Opportunity) and row.inputs_hash is not None}
+    return _known(connection, name, {row.id: row for mapped in page for row in mapped.rows if isinstance(row, Opportunity)})
+
+
+def _known(connection: Connection, name: str, deals: Mapping[str, Opportunity]) -> int:
+    """How many of these deals say nothing new."""
+    coming = {id: row for id, row in deals.items() if row.inputs_hash is not None}
     found = 0
     for some in chunks(sorted(coming)):
         query = select(DEALS.c.id, DEALS.c.inputs_hash, DEALS.c.observed).where(
@@ -184,15 +226,24 @@ def _plain(value: str | None) -> str | None:
         return value
 
 
-def store(connection: Connection, name: str, batch: Batch, run: int | None, now: datetime) -> tuple[int, int]:
-    """Write a batch. Returns (rows deleted, observations logged)."""
+class Stored(NamedTuple):
+    """What storing a batch did: rows deleted, observations logged, rows that are other than before."""
+
+    gone: int
+    logged: int
+    changed: int
+
+
+def store(connection: Connection, name: str, batch: Batch, run: int | None, now: datetime) -> Stored:
+    """Write a batch."""
+    different = changed(connection, name, batch)
     gates = (row for row in batch.of_type("gates") if isinstance(row, GateEvidence))
     created = {row.id: row.created_at for row in batch.of_type("opportunities") if isinstance(row, Opportunity)}
     told = {row.opportunity for row in batch.of_type("contact_roles") if isinstance(row, ContactRole)}
     unread = observations.unread(connection, name, sorted(told), created, now)
     logged = observations.record(connection, name, gates, created, run, now)
     first_seen = _first_seen(connection, name, batch)
-    gone = _replace(connection, name, batch)
+    gone = left = _replace(connection, name, batch)
     for kind, rows in batch.rows.items():
         values = [{"connection": name, **_values(row)} for row in rows.values()]
         if kind == "contact_roles":
@@ -201,7 +252,7 @@ def store(connection: Connection, name: str, batch: Batch, run: int | None, now:
                 value["first_seen"] = first_seen[on_deal] if on_deal in first_seen else None if value["opportunity"] in unread else now
         upsert(connection, CANONICAL[kind], values)
     gone += entomb(connection, name, batch.tombstones.values(), now)
-    return gone, logged
+    return Stored(gone, logged, different + left)
 
 
 def _values(row: CanonicalRecord) -> dict[str, Any]:

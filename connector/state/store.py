@@ -130,13 +130,13 @@ class Store:
             check_fence(db, connection, fence, now)
             known = pages.echoes(db, connection, mapped)
             batch = pages.Batch.of(mapped, complete_for, pages.stored_stamps(db, connection, mapped))
-            gone, logged = pages.store(db, connection, batch, run, seen_at or now)
+            done = pages.store(db, connection, batch, run, seen_at or now)
             dead_letters.put(db, connection, dead, run, now)
             resolved = dead_letters.settle(db, connection, stream, batch.records | set(records), dead, now)
             if aside is not None:
                 census.set_aside(db, connection, stream, records, aside)
             pages.set_bookmark(db, connection, stream, bookmark, fingerprint, now)
-        return PageCounts(batch.size, gone, batch.stale, len(dead), resolved, logged, known)
+        return PageCounts(batch.size, done.gone, batch.stale, len(dead), resolved, done.logged, known, done.changed)
 
     def bookmark(self, connection: str, stream: str, *, fingerprint: str | None = None) -> dict[str, str] | None:
         """How far the stream has been read; None: from nothing. So too where it was mapped under another fingerprint than this one."""

@@ -64,6 +64,16 @@ def test_from_a_bare_portal_to_a_rep_who_reads_right_values(bare: Portal, monkey
     assert read >= 1
 
 
+def test_whose_token_made_what_stands_in_the_audit(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    rows = {row["action"]: row for row in bare.run("audit", "tail")[1]["result"]}
+    began, ended = rows["provision.began"], rows["provision.ended"]
+    assert began["subject"] == ended["subject"] == "hs-demo"
+    assert "create deals.kpi_stage" in began["detail"]["asked"]
+    assert (began["detail"]["check_only"], ended["detail"]["ok"], ended["detail"]["made"] > 0) == (False, True, True)
+    assert ADMIN not in str(rows)
+
+
 def test_a_changed_stage_lists_exactly_the_property_that_holds_it(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     bare.change("stages.yaml", "VAC review", "Value analysis")

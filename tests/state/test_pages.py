@@ -67,7 +67,7 @@ WHOLE = Mapped((DEAL, *CHANGES, GATE, ROLE), (Replace("changes", "opportunity", 
 
 def test_a_page_lands_with_its_bookmark(store: Store) -> None:
     counts = save(store, WHOLE, bookmark={"after": "2026-11-01", "id": "d1"})
-    assert counts == PageCounts(upserts=5, observations=1)
+    assert counts == PageCounts(upserts=5, observations=1, changed=5)
     assert store.bookmark("c", "opportunities") == {"after": "2026-11-01", "id": "d1"}
     assert store.counts("c") == {
         "owners": 0, "accounts": 0, "contacts": 0, "opportunities": 1, "changes": 2, "gates": 1, "contact_roles": 1, "activities": 0,
