@@ -64,5 +64,5 @@ class Project:
 HS_NAMES = (
     "stage", "stage_entered_on", "stage_benchmark_days", "pace", "open_gates", "gate_progress", "compliance_since", "secq_received_on",
     "pilot_limit_on", "personas", "personas_missing", "last_buyer_activity", "touch_density", "regressions", "close_pushes", "stale_reason",
-    "win_chance", "win_chance_n", "data_gaps", "updated_at", "definition",
+    "win_chance", "win_chance_n", "data_gaps", "blended_arr", "updated_at", "definition",
 )  # fmt: skip

@@ -115,16 +115,16 @@ def test_a_portal_that_is_made_in_part_says_so_and_goes_on(bare: Portal, monkeyp
     portal.before_write.append(lambda p: p.before_write.append(lambda _: archived_meanwhile()))
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{ADMIN}\n"))
     assert main(["--project", str(bare.root), "provision", "apply", "--yes", "--token-stdin"]) == 4
-    assert "24 of 25 are made: run it again" in capsys.readouterr().out
+    assert "25 of 26 are made: run it again" in capsys.readouterr().out
     portal.archived_properties["deals"].clear()  # purged
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
-    assert len(bare.made()) == 24
+    assert len(bare.made()) == 25
 
 
 def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.world.portal.plan = "starter"
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
-    assert len(bare.made()) == 21
+    assert len(bare.made()) == 22
     status = bare.run("provision", "status")[1]["result"]["hs-demo"]
     assert status["left_out"]["secq_days"] == "the portal's plan has no calculated properties"
     assert bare.ok("sync")["summary"]["written"] > 100

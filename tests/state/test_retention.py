@@ -24,7 +24,7 @@ def push(store: Store, record: str, before: str, after: str, *, status: str | No
     run = store.runs.start("c", "push", "test")
     store.ledger.before_images(run, "0001", "c", [Image("deals", record, "f", before, after)], fence=None)
     if status is not None:
-        store.ledger.results(run, "c", [Outcome(record, status)])  # type: ignore[arg-type]
+        store.ledger.results(run, "c", [Outcome("deals", record, status)])  # type: ignore[arg-type]
     store.runs.finish(run, "ok")
     return run
 
@@ -50,12 +50,12 @@ def test_before_images_go_and_what_we_wrote_last_stays(store: Store, clock: Fixe
     assert store.ledger.of_run(first) == store.ledger.of_run(second) == []
     assert [w.before for w in store.ledger.of_run(late)] == ["canary-last"]
     assert [w.status for w in store.ledger.of_run(lost)] == ["pending"], "nobody knows yet what became of it"
-    assert store.ledger.last_written("c") == {("d1", "f"): "c"}
+    assert {at: last.value for at, last in store.ledger.last_written("c", "deals").items()} == {("d1", "f"): "c"}
     clock.at += 31 * DAY
     store.retention.purge(SPANS)
     [kept] = store.ledger.of_run(late)
     assert (kept.status, kept.before, kept.after) == ("expired", None, "c")
-    assert store.ledger.last_written("c") == {("d1", "f"): "c"}
+    assert {at: last.value for at, last in store.ledger.last_written("c", "deals").items()} == {("d1", "f"): "c"}
     assert store.ledger.fields_written("c") == {"f"}
     assert store.retention.purge(SPANS) == Gone()
     everything = b"".join(path.read_bytes() for path in folder.glob("connector.db*"))
