@@ -18,6 +18,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -117,7 +118,7 @@ class Interleavings(RuleBasedStateMachine):
         self.judged = 0
         self.resent = False  # an answer was lost: the same values may be sent again
         self.deleted: set[str] = set()
-        self.unseen: set[tuple[str, str]] = set()  # edits between re-read and write: (record, field)
+        self.unseen: dict[tuple[str, str], Any] = {}  # (record, field) edited between re-read and write of the last push → what it held before
         self.of_run: dict[int, dict[tuple[str, str], Saved]] = {}  # run → the first save of each field, as the sandbox saw it
         self.rig.advance(600)
         if filled:
@@ -210,9 +211,10 @@ class Interleavings(RuleBasedStateMachine):
         due = [write for write in self.rig.app.store.ledger.pending(NAME) if self.rig.is_live(write.record)]
         if due:
             record = sorted({write.record for write in due})[number % len({write.record for write in due})]
+            held = {name: self.authors.now(record, name) for name in self.owned}
             name = self.type(record, *what)
             if any((write.record, write.field) == (record, name) for write in due):
-                self.unseen.add((record, name))
+                self.unseen[record, name] = held[name]
                 TOLD["unseen"] += 1
 
     @rule(data=st.data(), field=st.one_of(st.none(), st.none(), st.sampled_from(sorted(TYPED))), moves=st.lists(stages, max_size=3), over=which)
@@ -292,7 +294,8 @@ class Interleavings(RuleBasedStateMachine):
             run = self.rig.app.store.runs.last(NAME, kinds=("push", "rollback")).id
             first = self.of_run.setdefault(run, {})
             for one in mine:
-                first.setdefault((one.record, one.field), one)
+                at = (one.record, one.field)
+                first.setdefault(at, replace(one, before=self.unseen.get(at, one.before)))
 
     def a_run(self, data: st.DataObject) -> int | None:
         """Any earlier run that wrote, as far as the ledger knows."""
@@ -320,8 +323,6 @@ class Interleavings(RuleBasedStateMachine):
                 assert record in self.deleted
                 want[record, name] = now
                 listed.add((record, name))
-                continue
-            if (record, name) in self.unseen:
                 continue
             last = next(one for one in reversed(self.authors.saved) if one.ours and (one.record, one.field) == (record, name))
             ours = now == self.text(name, last.after)
@@ -373,14 +374,16 @@ class Interleavings(RuleBasedStateMachine):
             if not one.ours:
                 continue
             assert one.field in self.owned, f"{one} is outside the manifest"
-            assert not one.again or self.resent, f"{one} was there already"
+            unseen = (one.record, one.field) in self.unseen  # nobody can know that it was typed just now
+            assert not one.again or self.resent or unseen, f"{one} was there already"
             if one.again:
                 continue
             rows = [w for w in self.rig.app.store.ledger.of_record(NAME, one.record) if w.field == one.field]
             same = [w for w in rows if self.text(one.field, w.after) == self.text(one.field, one.after)]
             assert [w for w in same if w.status in ("written", "pending", "unknown")], f"{one} is not in the ledger: {rows}"
-            if (one.record, one.field) not in self.unseen:
-                assert [w for w in same if self.text(one.field, w.before) == self.text(one.field, one.before)], f"{one} has no before-image: {rows}"
+            before = self.text(one.field, self.unseen.get((one.record, one.field), one.before))
+            assert [w for w in same if self.text(one.field, w.before) == before], f"{one} has no before-image: {rows}"
+        self.unseen.clear()
         self.resent = self.resent and any(self.rig.app.store.ledger.pending(NAME))
 
     @invariant()
