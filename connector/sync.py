@@ -34,6 +34,11 @@ __all__ = ["PullReport", "Report", "StreamPull", "live_stages", "open_ids"]  # o
 PUSH = "push"
 QUARANTINE_AFTER = 3
 """Refusals of the very same update, of the very same version of a record, after which it is sent no more until one of the two changes."""
+GONE_SINCE: Mapping[str, tuple[Literal["written", "skipped", "unknown"], str]] = {
+    "update": ("unknown", "the record is gone: nobody can tell whether our value had arrived"),
+    "create": ("skipped", "not made: a crash came before"), "remove": ("written", "the record is gone"),
+}  # fmt: skip
+"""What a record that is not there says about a write whose result nobody knew."""
 LEDGER_STATUS: Mapping[str, Literal["written", "rejected", "skipped", "pending"]] = {
     "written": "written", "unchanged": "skipped", "rejected": "rejected", "deferred": "pending", "gone": "skipped",
 }  # fmt: skip
@@ -282,8 +287,8 @@ def settled(writes: Sequence[ledger.Write], record: Record | None, keys: Mapping
     """What one record says about the pending writes to it. ``keys``: field → its row of the manifest."""
     action = writes[0].action
     if record is None:
-        status: Literal["written", "skipped"] = "written" if action == "remove" else "skipped"
-        return [ledger.Settled(w, status, "not made: a crash came before" if action == "create" else "the record is gone") for w in writes]
+        status, why = GONE_SINCE[action]
+        return [ledger.Settled(w, status, why) for w in writes]
     if action == "remove":
         return [ledger.Settled(w, "skipped", "not removed: a crash came before") for w in writes]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -121,6 +122,27 @@ def test_the_stamp_alone_is_restored_too(rig: Any) -> None:
     done = rollback(rig.app, run, only=["updated_at"])
     assert done.restored == len(done.plan.updates) > 0
     assert stamp not in held(rig, deal)
+
+
+@both
+def test_what_had_arrived_before_its_deal_was_deleted_is_not_forgotten(rig: Any) -> None:
+    """A crash left the result open, and the deal lay in the bin when the CRM was asked: restored, it still holds what we wrote."""
+    deal = rig.deals[0]
+    run = pushed(rig)
+    with sqlite3.connect(rig.root / "state" / "connector.db") as db:
+        db.execute("update writes set status = 'pending' where record = ?", (deal,))
+    rig.delete(deal)
+    rig.advance(900)
+    rig.pull()
+    assert {write.status for write in rig.app.store.ledger.of_run(run) if write.record == deal} == {"unknown"}
+    rig.restore(deal)
+    rig.advance(900)
+    rig.pull()
+    ours = held(rig, deal)
+    done = rollback(rig.app, run)
+    assert held(rig, deal) == ours
+    assert {left.field for left in done.left if left.record == deal} >= set(ours), "nothing that stays is left out of the list"
+    assert done.exit_code == 3
 
 
 @both

@@ -84,8 +84,8 @@ class Last(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What the CRM said about a row whose result nobody knew. ``status``: written; skipped: nothing of it arrived; unknown: somebody
-    has edited the field since, so that nobody can tell."""
+    """What the CRM said about a row whose result nobody knew. ``status``: written; skipped: nothing of it arrived; unknown: nobody can tell,
+    since somebody has edited the field or deleted the record."""
 
     write: Write
     status: Literal["written", "skipped", "unknown"]

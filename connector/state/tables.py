@@ -460,7 +460,7 @@ class Writes(SQLModel, table=True):
     """The ledger: one row per record and field, there with the before-image before the first byte is sent.
 
     ``record``: its id, or the key of a record of an object of ours; ``action``: update, create, remove.
-    ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and somebody's edit since), expired (written, and the
+    ``status``: pending, written, rejected, skipped, unknown (nobody can tell: a crash, and an edit or deletion since), expired (written, and the
     last that was written there; what was there before is kept no longer).
     ``scrubbed``: the record was deleted in the CRM, its values are gone here too.
     """
