@@ -464,10 +464,11 @@ def test_nothing_is_lost_whatever_happens(crm: str, capsys: pytest.CaptureFixtur
     with capsys.disabled():
         print(f"\n{crm}: " + ", ".join(f"{number} {what}" for what, number in sorted(TOLD.items())))
     assert TOLD["examples"] >= EXAMPLES
-    assert TOLD["kills"] >= EXAMPLES / 5
-    assert TOLD["restored"] >= EXAMPLES
-    assert TOLD["listed"] >= EXAMPLES / 5
-    assert TOLD["unseen"] >= EXAMPLES / 20
+    if not RANDOM:  # what everybody's examples reach
+        assert TOLD["kills"] >= EXAMPLES / 5
+        assert TOLD["restored"] >= EXAMPLES
+        assert TOLD["listed"] >= EXAMPLES / 5
+        assert TOLD["unseen"] >= EXAMPLES / 20
 
 
 @pytest.mark.property
