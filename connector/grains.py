@@ -26,7 +26,7 @@ from connector.mapping.places import Place
 from connector.scorecard import fields
 from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
 from connector.scorecard.fits import Shape
-from connector.scorecard.grains import MANIFESTS
+from connector.scorecard.manifests import MANIFESTS
 from connector.scorecard.plan import Desired, Last, Observed, Target
 from connector.state.store import Seen, Store
 

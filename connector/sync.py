@@ -24,7 +24,7 @@ from connector.scorecard import plan as planning
 from connector.scorecard.apply import FINE, Outcome, apply, tally
 from connector.scorecard.fields import ScorecardField
 from connector.scorecard.fits import NO_RIGHT, Shape, without_right
-from connector.scorecard.grains import MANIFESTS
+from connector.scorecard.manifests import MANIFESTS
 from connector.scorecard.plan import Plan, PlannedUpdate, Scope
 from connector.state import frames, ledger
 from connector.state.leases import Lease

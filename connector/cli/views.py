@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import Table, count
 from connector.errors import CODES
-from connector.scorecard.grains import WORDS
+from connector.scorecard.manifests import WORDS
 
 if TYPE_CHECKING:
     from connector.kpis.baseline import Progress

@@ -10,7 +10,9 @@ from typing import Literal, get_args
 
 from rapidfuzz import fuzz, process
 
+from connector.model import scorecard_fields
 from connector.model.records import DealType, GateResult, Outcome, Requirement, Severity, Topic
+from connector.model.scorecard_fields import Row
 
 Kind = Literal["text", "reference", "money", "number", "probability", "boolean", "date", "instant", "choice"]
 
@@ -95,10 +97,6 @@ WRITTEN: Mapping[str, ScorecardKind] = {
     "definition": "text", "pilot_started_on": "date", "pilot_ended_on": "date", "blended_arr": "number",
 }  # fmt: skip
 """Scorecard keys of a deal that the connector writes → the type the CRM field must have."""
-ANCHORS = ("pilot_started_on", "pilot_ended_on")
-"""Written only where the mapping names no field of the company's own for the day."""
-CALCULATED: Mapping[str, tuple[str, ...]] = {"salesforce": ("blended_arr",), "hubspot": ()}
-"""Of the written keys those that a formula of that CRM shows."""
 TWO_FIELDS = ("pace", "stale_reason")
 """All that is written in the two-field mode."""
 COMPUTED = (
@@ -106,36 +104,23 @@ COMPUTED = (
     "clearance_to_order_days", "days_since_buyer", "weighted_amount",
 )  # fmt: skip
 """Scorecard keys that a formula of the CRM shows: named so that check can look for them, never written."""
-ACCOUNT_SCORECARD: Mapping[str, ScorecardKind] = {
-    "arr": "number", "nrr_12m": "number", "renewal_on": "date", "health_tier": "text", "health_reason": "text", "adoption": "number",
-    "milestones_on_time": "text", "go_live_days": "number", "pull_through_per_unit": "number", "open_pipeline": "number", "active_kols": "number",
-    "expansion_triggers": "text", "first_contact_on": "date",
+_KINDS: Mapping[str, ScorecardKind] = {
+    "Text": "text", "Number": "number", "Percent": "number", "Currency": "number", "Date": "date", "DateTime": "datetime", "Picklist": "text",
+    "Checkbox": "flag", "Lookup": "text",
 }  # fmt: skip
-CONTACT_SCORECARD: Mapping[str, ScorecardKind] = {"kol_score": "number", "kol_last_touch": "date", "kol_referred_deals": "number"}
 
+
+def kinds(rows: Iterable[Row]) -> Mapping[str, ScorecardKind]:
+    """Key → the type the CRM field must have."""
+    return {row.key: _KINDS[row.shape.partition("(")[0]] for row in rows}
+
+
+ACCOUNT_SCORECARD, CONTACT_SCORECARD = kinds(scorecard_fields.ACCOUNT), kinds(scorecard_fields.CONTACT)
 RECORD_CURRENCY = "CurrencyIsoCode"
 """There where an org has several currencies: each record is in one of them."""
 PARENT = "ParentId"
 """The account above an account of Salesforce, with which some figures are added up."""
-KEY_FIELD = "KPI_Key__c"
-"""By which records of our own objects are found."""
-COMPANION_OBJECT = "KPI_Scorecard__c"
-COMPANION_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {"key": (KEY_FIELD, "text"), "deal": ("KPI_Opportunity__c", "text")}
-"""Beside the fields of the deal: key → field of that object and its type. So too below."""
-REP_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {
-    "key": (KEY_FIELD, "text"), "user": ("KPI_User__c", "text"), "period": ("KPI_Period__c", "text"), "quota": ("KPI_Quota__c", "number"),
-    "won": ("KPI_Won__c", "number"), "attainment": ("KPI_Attainment__c", "number"), "coverage": ("KPI_Coverage__c", "number"),
-    "weighted_coverage": ("KPI_Weighted_Coverage__c", "number"), "pipeline_created": ("KPI_Pipeline_Created__c", "number"),
-    "win_rate": ("KPI_Win_Rate__c", "number"), "win_rate_n": ("KPI_Win_Rate_N__c", "number"), "cycle_days": ("KPI_Cycle_Days__c", "number"),
-    "show_rate": ("KPI_Show_Rate__c", "number"), "stuck_deals": ("KPI_Stuck_Deals__c", "number"), "data_health": ("KPI_Data_Health__c", "number"),
-    "first_order_days": ("KPI_First_Order_Days__c", "number"), "capacity": ("KPI_Capacity__c", "number"),
-}  # fmt: skip
-SNAPSHOT_FIELDS: Mapping[str, tuple[str, ScorecardKind]] = {
-    "key": (KEY_FIELD, "text"), "name": ("KPI_Name__c", "text"), "variant": ("KPI_Variant__c", "text"), "subject": ("KPI_Subject__c", "text"),
-    "window": ("KPI_Window__c", "text"), "value": ("KPI_Value__c", "number"), "unit": ("KPI_Unit__c", "text"), "n": ("KPI_N__c", "number"),
-    "low_n": ("KPI_Low_N__c", "flag"), "ci_low": ("KPI_CI_Low__c", "number"), "ci_high": ("KPI_CI_High__c", "number"),
-    "reason": ("KPI_Reason__c", "text"), "as_of": ("KPI_As_Of__c", "date"),
-}  # fmt: skip
+
 
 ACTIVITY_OBJECTS: Mapping[str, tuple[str, ...]] = {
     "salesforce": ("Task", "Event", "EmailMessage"), "hubspot": ("calls", "emails", "meetings", "tasks"),

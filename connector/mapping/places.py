@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
 
@@ -10,7 +10,9 @@ from connector.crms.base import Grain, Record
 from connector.mapping import names, values
 from connector.mapping.names import ScorecardKind
 from connector.mapping.schema import CrmMapping
+from connector.model import scorecard_fields
 from connector.model.records import ScorecardRow
+from connector.model.scorecard_fields import Row
 
 STREAMS: Mapping[Grain, str] = {
     "opportunity": "opportunities", "companion": "scorecards", "account": "accounts", "contact": "contacts", "rep": "rep_scorecards",
@@ -63,7 +65,7 @@ def places(mapping: CrmMapping) -> Mapping[Grain, Place]:
     deal = mapping.written
     kinds = {name: names.WRITTEN[key] for key, name in deal.items()}
     if card.mode == "companion":
-        found.append(_ours("companion", names.COMPANION_OBJECT, names.COMPANION_FIELDS, deal, kinds))
+        found.append(_ours("companion", scorecard_fields.COMPANION_OBJECT, scorecard_fields.COMPANION, deal, kinds))
     elif deal:
         found.append(Place("opportunity", mapping.opportunities.object, deal, kinds))
     told = tuple(compress((names.RECORD_CURRENCY, names.PARENT), (mapping.several_currencies, mapping.crm == "salesforce")))
@@ -71,9 +73,9 @@ def places(mapping: CrmMapping) -> Mapping[Grain, Place]:
     found += _switched("contact", names.CONTACT_OBJECT[mapping.crm], card.contact, names.CONTACT_SCORECARD)
     if card.rep is not None and card.rep.object is not None:
         currency = {"currency": names.RECORD_CURRENCY} if mapping.several_currencies else {}
-        found.append(_ours("rep", card.rep.object, names.REP_FIELDS, currency, dict.fromkeys(currency.values(), "text")))
+        found.append(_ours("rep", card.rep.object, scorecard_fields.REP, currency, dict.fromkeys(currency.values(), "text")))
     if card.snapshot is not None:
-        found.append(_ours("snapshot", card.snapshot.object, names.SNAPSHOT_FIELDS))
+        found.append(_ours("snapshot", card.snapshot.object, scorecard_fields.SNAPSHOT))
     return {place.grain: place for place in found}
 
 
@@ -92,9 +94,10 @@ def _switched(
 def _ours(
     grain: Grain,
     object: str,
-    fixed: Mapping[str, tuple[str, ScorecardKind]],
+    fixed: Sequence[Row],
     fields: Mapping[str, str] | None = None,
     kinds: Mapping[str, ScorecardKind] | None = None,
 ) -> Place:
-    names_ = {key: name for key, (name, _) in fixed.items()}
-    return Place(grain, object, {**names_, **(fields or {})}, {**dict(fixed.values()), **(kinds or {})})
+    own = names.kinds(fixed)
+    named = {row.key: row.salesforce for row in fixed}
+    return Place(grain, object, {**named, **(fields or {})}, {**{name: own[key] for key, name in named.items()}, **(kinds or {})})

@@ -16,6 +16,7 @@ from connector.mapping.source import Document
 from connector.model.kpi_settings import KpiSettings
 from connector.model.ladder import Ladder
 from connector.model.records import PERSONAS, STANCES
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 
 Crm = Literal["salesforce", "hubspot"]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
@@ -283,7 +284,7 @@ class CrmMapping(Strict):
         """Key → field of the deal's fields that are switched on and written by the connector; formulas are left out, and anchors for which
         the company has fields of its own. In companion mode they lie on the companion."""
         among = names.TWO_FIELDS if self.scorecard.mode == "two_fields" else names.WRITTEN
-        not_ours = {*names.CALCULATED[self.crm], *(key for key in names.ANCHORS if (own := self.field(key)) is not None and own.from_ is not None)}
+        not_ours = {*CALCULATED[self.crm], *(key for key in ANCHORS if (own := self.field(key)) is not None and own.from_ is not None)}
         return {key: field for key, field in self.scorecard.opportunity.items() if field is not None and key in among and key not in not_ours}
 
     @property

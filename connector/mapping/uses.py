@@ -10,6 +10,7 @@ from connector import privacy
 from connector.mapping import names
 from connector.mapping.schema import CrmMapping, Source
 from connector.mapping.source import Path_
+from connector.model.scorecard_fields import COMPANION_OBJECT
 
 Role = Literal["input", "scorecard", "formula"]
 BUYING_ROLE = "hs_buying_role"
@@ -154,7 +155,7 @@ def _sections(mapping: CrmMapping) -> Iterator[FieldUse]:
 
 def _scorecard(mapping: CrmMapping) -> Iterator[FieldUse]:
     companion = mapping.scorecard.mode == "companion"
-    objects = (("opportunity", names.COMPANION_OBJECT if companion else mapping.opportunities.object, mapping.scorecard.opportunity),
+    objects = (("opportunity", COMPANION_OBJECT if companion else mapping.opportunities.object, mapping.scorecard.opportunity),
                ("account", names.ACCOUNT_OBJECT[mapping.crm], mapping.scorecard.account),
                ("contact", names.CONTACT_OBJECT[mapping.crm], mapping.scorecard.contact))  # fmt: skip
     written = mapping.written

@@ -93,10 +93,6 @@ MANIFEST: Mapping[str, ScorecardField] = {
 """Of a deal, or of the companion beside it."""
 TECHNICAL = ("updated_at", "definition")
 KEYS = tuple(key for key in MANIFEST if key not in TECHNICAL)
-ANCHORS = ("pilot_started_on", "pilot_ended_on")
-"""Made and written only where the company has no field of its own for the day."""
-CALCULATED: Mapping[str, tuple[str, ...]] = {"salesforce": ("blended_arr",), "hubspot": ()}
-"""Of these keys those that a formula of that CRM shows."""
 
 
 def wire(field: ScorecardField, value: object, crm: str) -> Value:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from connector.crms.base import Grain, PushCost
 from connector.errors import Finding
 from connector.scorecard.fields import TECHNICAL
-from connector.scorecard.grains import WORDS
+from connector.scorecard.manifests import WORDS
 from connector.scorecard.plan import FieldChange, PlannedUpdate, Scope
 
 NO_CALLS = PushCost(0, 0)

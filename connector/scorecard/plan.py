@@ -16,7 +16,7 @@ from connector.crms.base import Grain, Value, WriteAction
 from connector.errors import Blocked, Finding
 from connector.scorecard import fields
 from connector.scorecard.fields import TECHNICAL, ScorecardField
-from connector.scorecard.grains import MANIFESTS
+from connector.scorecard.manifests import MANIFESTS
 
 ChangeKind = Literal["set", "change", "empty", "clear"]
 WEEK = timedelta(days=7)

@@ -7,11 +7,13 @@ from functools import partial
 
 from connector.crms.base import Grain, Option
 from connector.crms.provisioning import FieldSpec, ObjectSpec, SpecType, Wanted
+from connector.model import scorecard_fields
 from connector.model.ladder import Ladder
+from connector.model.scorecard_fields import Row
 from connector.scorecard import calculated, rows
 from connector.scorecard.fields import MANIFEST, Kind, ScorecardField
 from connector.scorecard.formulas import Terms
-from connector.scorecard.rows import HELP, Row, Shape
+from connector.scorecard.rows import HELP, Shape
 from connector.scorecard.wanted import ABOUT, OFF, WRITTEN, Switches, written_fields
 
 COMPUTED = f"{ABOUT} Calculated by HubSpot. Empty while a date is missing."
@@ -27,8 +29,8 @@ def hubspot(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms]
     left_out: dict[str, str] = {}
     found = [_deal(switches, terms, left_out)]
     sides: tuple[tuple[Grain, Mapping[str, str | None], Sequence[Row]], ...] = (
-        ("account", switches.account, rows.ACCOUNT),
-        ("contact", switches.contact, rows.CONTACT),
+        ("account", switches.account, scorecard_fields.ACCOUNT),
+        ("contact", switches.contact, scorecard_fields.CONTACT),
     )
     for grain, switched, known in sides:
         fields = tuple(_plain(row, name) for row in known if (name := switched.get(row.key)) is not None)
@@ -83,7 +85,7 @@ def _calculated(row: Row, name: str, formula: str) -> FieldSpec:
 
 def _plain(row: Row, name: str) -> FieldSpec:
     shape = Shape.of(row.shape)
-    options = tuple(Option(key, label) for key, label in rows.TIERS) if row.key == "health_tier" else ()
+    options = tuple(Option(key, label) for key, label in scorecard_fields.TIERS) if row.key == "health_tier" else ()
     return FieldSpec(row.key, name, _label(row.label, shape.type), shape.type, scale=shape.scale, options=options, help=f"{row.help} {WRITTEN}")
 
 

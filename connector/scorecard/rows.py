@@ -1,4 +1,4 @@
-"""The rows of the manifest beside the written fields of deals: live fields, account, contact, rep, snapshot; and what each field says of itself.
+"""The live fields of a deal, what each of its fields says of itself, and shapes in figures.
 
 Source of every row: the scorecard-fields page, sections 1 to 6. Shapes are written as set-up pages write them: ``Number(4,1)`` has four digits
 before the point and one after it.
@@ -11,27 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.crms.provisioning import SpecType
+from connector.model.scorecard_fields import Row
 
 MOST_DIGITS = 18
 WORDS: Mapping[str, SpecType] = {
     "Text": "text", "Number": "number", "Percent": "percent", "Currency": "money", "Date": "date", "DateTime": "datetime",
     "Picklist": "picklist", "Checkbox": "boolean", "Lookup": "lookup",
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One field. ``salesforce`` is its name there; HubSpot's is ``kpi_`` and the key."""
-
-    key: str
-    label: str
-    salesforce: str
-    shape: str
-    help: str
-
-    @property
-    def hubspot(self) -> str:
-        return f"kpi_{self.key}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,70 +68,6 @@ LIVE = (
         "Days since the buyer last took part. Moves every day by itself. Empty while no activity is known."),
 )  # fmt: skip
 """What the CRM computes. ``{zone}`` is replaced by what there is to say of time zones."""
-
-ACCOUNT = (
-    Row("arr", "ARR", "KPI_ARR__c", "Currency(18,2)", "Balance of the ARR ledger, with that of accounts below."),
-    Row("nrr_12m", "NRR 12 months", "KPI_NRR_12M__c", "Percent(4,0)", "Net revenue retention of twelve months, with accounts below."),
-    Row("renewal_on", "Next renewal", "KPI_Renewal_On__c", "Date", "The earliest renewal that is not decided."),
-    Row("health_tier", "Health", "KPI_Health_Tier__c", "Picklist", "At risk, stable, or ready to expand; the reason stands beside it."),
-    Row("health_reason", "Health: why", "KPI_Health_Reason__c", "Text(255)", "The rules that decided the health tier."),
-    Row("adoption", "Adoption", "KPI_Adoption__c", "Percent(3,0)", "Share of the licensed or installed use that takes place."),
-    Row("milestones_on_time", "Milestones on time", "KPI_Milestones_On_Time__c", "Text(20)", "Milestones reached by their day, of those due."),
-    Row("go_live_days", "Contract to go-live", "KPI_Go_Live_Days__c", "Number(4,0)", "Days from the contract to go-live, of the last project."),
-    Row("pull_through_per_unit", "Pull-through per unit", "KPI_Pull_Through_Per_Unit__c", "Currency(18,2)", "Consumables a month per unit."),
-    Row("open_pipeline", "Open pipeline", "KPI_Open_Pipeline__c", "Currency(18,2)", "Open deals, with those of accounts below."),
-    Row("active_kols", "Active KOLs", "KPI_Active_KOLs__c", "Number(3,0)", "Key opinion leaders of the account with a touch in 90 days."),
-    Row("expansion_triggers", "Expansion triggers", "KPI_Expansion_Triggers__c", "Text(255)", "What happened that calls for a conversation."),
-    Row("first_contact_on", "First contact", "KPI_First_Contact_On__c", "Date", "The first touch in which the buyer took part."),
-)  # fmt: skip
-TIERS = (("at_risk", "At risk"), ("stable", "Stable"), ("expansion_ready", "Expansion ready"))
-
-CONTACT = (
-    Row("kol_score", "KOL score", "KPI_KOL_Score__c", "Number(3,0)", "How engaged this key opinion leader is, 0 to 100."),
-    Row("kol_last_touch", "KOL last touch", "KPI_KOL_Last_Touch__c", "Date", "The last touch with this key opinion leader."),
-    Row("kol_referred_deals", "KOL referred deals", "KPI_KOL_Referred_Deals__c", "Number(3,0)", "Deals this key opinion leader referred."),
-)
-
-REP = (
-    Row("key", "Key", "KPI_Key__c", "Text(80)", "User and period; rows are found again by it."),
-    Row("user", "Rep", "KPI_User__c", "Lookup", "Whose scorecard it is."),
-    Row("period", "Period", "KPI_Period__c", "Text(20)", "The period of the row."),
-    Row("quota", "Quota", "KPI_Quota__c", "Currency(18,2)", "Quota of the period."),
-    Row("won", "Won", "KPI_Won__c", "Currency(18,2)", "Won in the period."),
-    Row("attainment", "Attainment", "KPI_Attainment__c", "Percent(5,0)", "Won of quota."),
-    Row("coverage", "Coverage", "KPI_Coverage__c", "Number(6,2)", "Open pipeline that closes in the period, for each unit of quota."),
-    Row("weighted_coverage", "Weighted coverage", "KPI_Weighted_Coverage__c", "Number(6,2)", "The same, each deal by its chance."),
-    Row("pipeline_created", "Pipeline created", "KPI_Pipeline_Created__c", "Currency(18,2)", "Pipeline created in the period."),
-    Row("win_rate", "Win rate", "KPI_Win_Rate__c", "Percent(3,0)", "Won of decided deals; empty where there are too few."),
-    Row("win_rate_n", "Win rate n", "KPI_Win_Rate_N__c", "Number(5,0)", "Deals the win rate rests on."),
-    Row("cycle_days", "Cycle days", "KPI_Cycle_Days__c", "Number(5,0)", "Median days from start to close."),
-    Row("show_rate", "Show rate", "KPI_Show_Rate__c", "Percent(3,0)", "Meetings held of meetings booked."),
-    Row("stuck_deals", "Stuck deals", "KPI_Stuck_Deals__c", "Number(4,0)", "Open deals whose pace is Stuck."),
-    Row("data_health", "Data health", "KPI_Data_Health__c", "Percent(3,0)", "Required fields that are filled."),
-    Row("first_order_days", "First order days", "KPI_First_Order_Days__c", "Number(5,0)", "Days from hire to the first order."),
-    Row("capacity", "Capacity", "KPI_Capacity__c", "Number(6,2)", "Capacity of the period."),
-)
-
-SNAPSHOT = (
-    Row("key", "Key", "KPI_Key__c", "Text(255)", "KPI, variant, subject, window and date; rows are found again by it."),
-    Row("name", "KPI", "KPI_Name__c", "Text(80)", "Name of the KPI."),
-    Row("variant", "Variant", "KPI_Variant__c", "Text(80)", "Variant of the KPI."),
-    Row("subject", "Subject", "KPI_Subject__c", "Text(255)", "What it is of: the company, or a segment."),
-    Row("window", "Window", "KPI_Window__c", "Text(40)", "The span of time it is over."),
-    Row("value", "Value", "KPI_Value__c", "Number(18,6)", "The value; empty where it cannot be computed."),
-    Row("unit", "Unit", "KPI_Unit__c", "Text(20)", "Unit of the value."),
-    Row("n", "n", "KPI_N__c", "Number(9,0)", "How many records the value rests on."),
-    Row("low_n", "Few records", "KPI_Low_N__c", "Checkbox", "The value rests on few records."),
-    Row("ci_low", "Interval from", "KPI_CI_Low__c", "Number(18,6)", "Lower end of the 95 % interval."),
-    Row("ci_high", "Interval to", "KPI_CI_High__c", "Number(18,6)", "Upper end of the 95 % interval."),
-    Row("reason", "Reason", "KPI_Reason__c", "Text(255)", "Why there is no value."),
-    Row("as_of", "As of", "KPI_As_Of__c", "Date", "The day of the snapshot."),
-)
-
-COMPANION = (
-    Row("key", "Key", "KPI_Key__c", "Text(18)", "Id of the deal; the row is found again by it."),
-    Row("deal", "Deal", "KPI_Opportunity__c", "Lookup", "The deal this is the scorecard of."),
-)
 
 DIGITS: Mapping[str, int] = {
     "stage_benchmark_days": 4, "gate_progress": 3, "touch_density": 4, "regressions": 3, "close_pushes": 3, "win_chance": 3, "win_chance_n": 5,

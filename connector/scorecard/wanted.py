@@ -8,10 +8,12 @@ from typing import Literal
 
 from connector.crms.base import Grain, Option
 from connector.crms.provisioning import FieldSpec, ObjectSpec, Wanted
+from connector.model import scorecard_fields
+from connector.model.scorecard_fields import ANCHORS, CALCULATED, COMPANION_OBJECT, Row
 from connector.scorecard import rows
-from connector.scorecard.fields import ANCHORS, CALCULATED, MANIFEST, ScorecardField
+from connector.scorecard.fields import MANIFEST, ScorecardField
 from connector.scorecard.formulas import Terms, compiled
-from connector.scorecard.rows import DIGITS, HELP, Row, Shape
+from connector.scorecard.rows import DIGITS, HELP, Shape
 
 Mode = Literal["record", "two_fields", "companion"]
 TWO_FIELDS = ("pace", "stale_reason")
@@ -50,20 +52,17 @@ def salesforce(switches: Switches, terms: Callable[[Mapping[str, str], str], Ter
     left_out: dict[str, str] = {}
     found = [_deal(switches, terms, left_out)]
     sides: tuple[tuple[Grain, Mapping[str, str | None], Sequence[Row]], ...] = (
-        ("account", switches.account, rows.ACCOUNT),
-        ("contact", switches.contact, rows.CONTACT),
+        ("account", switches.account, scorecard_fields.ACCOUNT),
+        ("contact", switches.contact, scorecard_fields.CONTACT),
     )
     for grain, switched, known in sides:
         if fields := _named(known, switched):
             found.append(ObjectSpec(grain, switches.objects[grain], fields))
     if switches.rep is not None:
-        found.append(_own("rep", switches.rep, rows.REP, "Rep scorecard", "One row per rep and period.", {"user": "User"}))
+        found.append(_own("rep", switches.rep, scorecard_fields.REP, "Rep scorecard", "One row per rep and period.", {"user": "User"}))
     if switches.snapshot is not None:
-        found.append(_own("snapshot", switches.snapshot, rows.SNAPSHOT, "KPI snapshot", "One row per KPI, subject, window and day.", {}))
+        found.append(_own("snapshot", switches.snapshot, scorecard_fields.SNAPSHOT, "KPI snapshot", "One row per KPI, subject, window and day.", {}))
     return Wanted(tuple(found), left_out, frozenset(switches.own.values()))
-
-
-COMPANION_OBJECT = "KPI_Scorecard__c"
 
 
 def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], left_out: dict[str, str]) -> ObjectSpec:
@@ -75,7 +74,7 @@ def _deal(switches: Switches, terms: Callable[[Mapping[str, str], str], Terms], 
         live = _live(switches, terms(ours, "KPI_Opportunity__r." if companion else ""), left_out)
     if not companion:
         return ObjectSpec("opportunity", deal, (*written, *live))
-    head = _named(rows.COMPANION, {row.key: row.salesforce for row in rows.COMPANION}, refers={"deal": deal})
+    head = _named(scorecard_fields.COMPANION, {row.key: row.salesforce for row in scorecard_fields.COMPANION}, refers={"deal": deal})
     about = f"{ABOUT} One row per open deal, so that the deal itself is never written."
     return ObjectSpec("companion", COMPANION_OBJECT, (*head, *written, *live), True, "Deal scorecard", "Deal scorecards", about)
 
@@ -126,7 +125,7 @@ def _live(switches: Switches, terms: Terms, left_out: dict[str, str]) -> tuple[F
 
 def _named(known: Sequence[Row], switched: Mapping[str, str | None], *, refers: Mapping[str, str] | None = None) -> tuple[FieldSpec, ...]:
     """The fields that are switched on, in the order of the manifest."""
-    tiers = tuple(Option(label, label) for _, label in rows.TIERS)
+    tiers = tuple(Option(label, label) for _, label in scorecard_fields.TIERS)
     made = []
     for row in known:
         name = switched.get(row.key)

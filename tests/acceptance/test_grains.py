@@ -17,13 +17,14 @@ from connector.kpis.book import Book
 from connector.kpis.contact_cards import contact_cards
 from connector.kpis.rep_cards import rep_cards
 from connector.kpis.scorecards import scorecards
+from connector.model import scorecard_fields
 from connector.sandbox.hubspot.oauth import SYNC_SCOPES
-from connector.scorecard import fields, rows
-from connector.scorecard.grains import MANIFESTS
+from connector.scorecard import fields
+from connector.scorecard.manifests import MANIFESTS
 from tests.acceptance.companies import DATA, INTEGRATION, Org, Portal, bare_org, bare_portal
 
-ACCOUNT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in rows.ACCOUNT) + "}"
-CONTACT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in rows.CONTACT) + "}"
+ACCOUNT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in scorecard_fields.ACCOUNT) + "}"
+CONTACT = "{" + ", ".join(f"{row.key}: {row.salesforce}" for row in scorecard_fields.CONTACT) + "}"
 SWITCHED_ON = f"""  account: {ACCOUNT}
   contact: {CONTACT}
   rep: {{object: KPI_Rep_Scorecard__c}}
@@ -87,18 +88,18 @@ def test_every_grain_reaches_the_crm_and_the_deal_is_never_written(org: Org) -> 
         assert row["KPI_Opportunity__c"] == id
         assert row["KPI_Stage_Entered_On__c"] == str(cards[id].stage_entered_on)
         assert row["KPI_Days_In_Stage__c"] == cards[id].days_in_stage
-    _agree(org, rep, "Account", rows.ACCOUNT, {id: card.values for id, card in account_cards(book).items()}, "account")
-    _agree(org, rep, "Contact", rows.CONTACT, {id: card.values for id, card in contact_cards(book).items()}, "contact")
+    _agree(org, rep, "Account", scorecard_fields.ACCOUNT, {id: card.values for id, card in account_cards(book).items()}, "account")
+    _agree(org, rep, "Contact", scorecard_fields.CONTACT, {id: card.values for id, card in contact_cards(book).items()}, "contact")
     reps = {f"{owner}|{period}": card.values for (owner, period), card in rep_cards(book).items()}
     told = {
         row["KPI_Key__c"]: row
-        for row in org.query(f"SELECT {', '.join(row.salesforce for row in rows.REP)}, CurrencyIsoCode FROM KPI_Rep_Scorecard__c", rep)
+        for row in org.query(f"SELECT {', '.join(row.salesforce for row in scorecard_fields.REP)}, CurrencyIsoCode FROM KPI_Rep_Scorecard__c", rep)
     }
     assert reps
     assert told.keys() == reps.keys()
     for key, row in told.items():
         assert (row["KPI_User__c"], row["KPI_Period__c"], row["CurrencyIsoCode"]) == (*key.split("|"), "USD")
-        _same(row, rows.REP, reps[key], "rep")
+        _same(row, scorecard_fields.REP, reps[key], "rep")
     snapshots = org.query("SELECT KPI_Key__c, KPI_As_Of__c, KPI_Value__c, KPI_Reason__c FROM KPI_Snapshot__c", rep)
     assert len(snapshots) > 10
     assert {row["KPI_As_Of__c"] for row in snapshots} == {str(book.today)}
@@ -195,7 +196,7 @@ def portal(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     with bare_portal(tmp_path, capsys.readouterr) as company:
         on_hubspot = "\n".join(
             f"  {section}: {{" + ", ".join(f"{row.key}: {row.hubspot}" for row in known) + "}"
-            for section, known in (("account", rows.ACCOUNT), ("contact", rows.CONTACT))
+            for section, known in (("account", scorecard_fields.ACCOUNT), ("contact", scorecard_fields.CONTACT))
         )
         company.change("hubspot.yaml", "\ndeny:", f"{on_hubspot}\n\ndeny:")
         _leaders(company, list(company.world.portal.records["contacts"])[:3])

@@ -11,10 +11,11 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.sandbox.hubspot.values import Problem
 from connector.sandbox.salesforce.org import RowError
 from connector.scorecard import fields
-from connector.scorecard.fields import ANCHORS, CALCULATED, KEYS, MANIFEST
+from connector.scorecard.fields import KEYS, MANIFEST
 from tests.acceptance.harness import Project
 
 CONNECTIONS = {"sf-demo": "salesforce", "hs-demo": "hubspot"}

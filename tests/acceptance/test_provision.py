@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import requests
 
+from connector.model import scorecard_fields
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.sandbox.salesforce.schema import FieldDef
-from connector.scorecard import fields, rows
-from connector.scorecard.fields import ANCHORS, CALCULATED, KEYS, MANIFEST
+from connector.scorecard import fields
+from connector.scorecard.fields import KEYS, MANIFEST
 from tests.acceptance.companies import DATA, Org, bare_org
 
 
@@ -224,8 +226,8 @@ def test_two_fields_and_nothing_else(bare: Org, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_every_grain_on_one_org(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = [f"    {row.key}: {row.salesforce}" for row in rows.ACCOUNT]
-    contact = [f"    {row.key}: {row.salesforce}" for row in rows.CONTACT]
+    lines = [f"    {row.key}: {row.salesforce}" for row in scorecard_fields.ACCOUNT]
+    contact = [f"    {row.key}: {row.salesforce}" for row in scorecard_fields.CONTACT]
     objects = ["  rep: {object: KPI_Rep_Scorecard__c}", "  snapshot: {object: KPI_Snapshot__c}"]
     section = "\n".join(["  account:", *lines, "  contact:", *contact, *objects, "  opportunity:"])
     bare.change("salesforce.yaml", "  opportunity:\n", section + "\n")

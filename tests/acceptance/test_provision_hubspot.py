@@ -15,10 +15,11 @@ import pytest
 
 from connector.cli.init import create
 from connector.cli.main import main
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.sandbox.server import serving
 from connector.sandbox.world import World
 from connector.scorecard import fields
-from connector.scorecard.fields import ANCHORS, CALCULATED, KEYS, MANIFEST
+from connector.scorecard.fields import KEYS, MANIFEST
 from tests.acceptance.companies import ADMIN, Portal, bare_portal
 
 

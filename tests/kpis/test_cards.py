@@ -24,7 +24,7 @@ from connector.kpis.hierarchy import members
 from connector.kpis.rep_cards import rep_cards
 from connector.kpis.scorecards import BESIDE_GOLDEN, scorecards
 from connector.kpis.snapshot_cards import TOO_LARGE, external_id, snapshot_cards
-from connector.scorecard import rows
+from connector.model import scorecard_fields
 from tests.kpis.changes import haunted, shuffled
 from tests.kpis.golden import GOLDEN
 from tests.kpis.strategies import ACCOUNTS, Given, books
@@ -34,7 +34,7 @@ TODAY, QUARTER = date(2027, 2, 15), "FY2027-Q1"
 OF_QUARTER = {"quota", "won", "attainment", "pipeline_created"}
 
 
-def keys(grain: Iterable[rows.Row], *but: str) -> set[str]:
+def keys(grain: Iterable[scorecard_fields.Row], *but: str) -> set[str]:
     return {row.key for row in grain} - set(but)
 
 
@@ -190,7 +190,7 @@ def ledger_sum(book: Book, given_: Given, ids: set[str]) -> Decimal | None:
 def test_accounts_of_the_golden_company_say_what_the_kpis_say(golden_book: Book) -> None:
     cards, said = account_cards(golden_book), Said(golden_book)
     assert account_differences(golden_book, GOLDEN["inputs"], said) == []
-    assert all(set(card.values) == set(card.why) == keys(rows.ACCOUNT) for card in cards.values())
+    assert all(set(card.values) == set(card.why) == keys(scorecard_fields.ACCOUNT) for card in cards.values())
     assert sum(card.values["arr"] or 0 for card in cards.values()) == pytest.approx(said.value("mrr", "company") * 12)
     pipeline = sum(card.values["open_pipeline"] or 0 for card in cards.values())
     assert pipeline == said.value("open_pipeline_value", "company") == 625_000
@@ -341,7 +341,7 @@ def test_leaders_of_the_golden_company_by_hand(golden_book: Book) -> None:
     assert {id: tuple(card.values.values()) for id, card in cards.items()} == {
         "C11": (45, date(2027, 2, 10), 1), "C13": (70, date(2027, 1, 25), 0), "C5": (25, None, 0),
     }  # fmt: skip
-    assert all(set(card.values) == set(card.why) == keys(rows.CONTACT) and card.name is None for card in cards.values())
+    assert all(set(card.values) == set(card.why) == keys(scorecard_fields.CONTACT) and card.name is None for card in cards.values())
     assert cards["C11"].why["kol_score"] == ("2 held meetings in 90 days", "advisory board")
     assert cards["C11"].why["kol_last_touch"] == ("email a13 on 2027-02-10",)
     said = Said(golden_book)
@@ -424,7 +424,7 @@ def rep_differences(book: Book, said: Said) -> list[str]:
                 "capacity": said.value("sales_capacity_utilization", of), "stuck_deals": labels.count("stuck") if judged or not labels else None,
             }  # fmt: skip
         wrong += [f"{id} {period} {key}: {values[key]!r}, expected {value!r}" for key, value in expected.items() if not same(values[key], value)]
-        wanted = keys(rows.REP, "key", "user", "period") if running else OF_QUARTER
+        wanted = keys(scorecard_fields.REP, "key", "user", "period") if running else OF_QUARTER
         wrong += [f"{id} {period}: keys {set(values) ^ wanted}"] if set(values) != wanted or set(card.why) != wanted else []
         if values["attainment"] is not None and values["quota"] is None:
             wrong.append(f"{id} {period}: attainment without a quota")
@@ -493,7 +493,7 @@ def test_snapshots_of_the_golden_company_are_its_measures(golden_book: Book) -> 
     assert len(wanted) == len(cards)
     for measure in wanted:
         values = by_key[f"{measure.kpi}|{measure.variant}|{measure.subject}|{measure.window}|2027-02-15"].values
-        assert set(values) == keys(rows.SNAPSHOT)
+        assert set(values) == keys(scorecard_fields.SNAPSHOT)
         for name, ours, theirs in [(k, values[k], getattr(measure, k)) for k in ("value", "ci_low", "ci_high")]:
             assert (ours is None) == (theirs is None), (measure, name)
             assert ours is None or abs(ours - Decimal(str(theirs))) <= Decimal("5e-7"), (measure, name)

@@ -15,6 +15,7 @@ from connector.mapping.load import MappingSet, load
 from connector.mapping.schema import json_schemas
 from connector.mapping.streams import streams
 from connector.model.records import PERSONAS, STANCES, columns
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = {"sf-prod": "salesforce", "hs-prod": "hubspot"}
@@ -31,8 +32,8 @@ def test_own_mappings_validate_without_a_word(own: MappingSet) -> None:
 
 def test_own_mappings_cover_all_scorecard_fields_in_both_crms(own: MappingSet) -> None:
     for mapping in own.by_connection.values():
-        own = {key for key in names.ANCHORS if mapping.field(key) is not None}
-        assert set(mapping.written) == set(names.WRITTEN) - own - set(names.CALCULATED[mapping.crm])
+        own = {key for key in ANCHORS if mapping.field(key) is not None}
+        assert set(mapping.written) == set(names.WRITTEN) - own - set(CALCULATED[mapping.crm])
 
 
 def test_both_crms_map_the_same_fields_gates_and_stages(own: MappingSet) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from connector.model.kpi_settings import KpiSettings, Money, Thresholds
 from connector.model.ladder import Gate, Ladder, Rung
-from connector.scorecard.fields import ANCHORS, MANIFEST
+from connector.model.scorecard_fields import ANCHORS
+from connector.scorecard.fields import MANIFEST
 from connector.scorecard.formulas import FORMULAS, Terms, compiled, fields_of, normal, quoted
 
 LADDER = Ladder(

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from connector.crms.provisioning import Wanted
+from connector.model import scorecard_fields
 from connector.model.ladder import Ladder
-from connector.scorecard import properties, rows
+from connector.scorecard import properties
 from connector.scorecard.fields import MANIFEST
 from connector.scorecard.formulas import Terms
 from connector.scorecard.wanted import Switches
@@ -28,8 +29,8 @@ MODES: Mapping[str, Switches] = {
     "everything": replace(
         RECORD,
         opportunity={**RECORD.opportunity, "weighted_amount": "kpi_weighted_amount"},
-        account={row.key: row.hubspot for row in rows.ACCOUNT},
-        contact={row.key: row.hubspot for row in rows.CONTACT},
+        account={row.key: row.hubspot for row in scorecard_fields.ACCOUNT},
+        contact={row.key: row.hubspot for row in scorecard_fields.CONTACT},
     ),
     "anchors": replace(RECORD, own={key: name for key, name in OWN.items() if not key.startswith("pilot")}),
     "two_fields": replace(RECORD, mode="two_fields"),

@@ -13,8 +13,10 @@ import pytest
 
 from connector.crms.provisioning import FieldSpec, Wanted
 from connector.crms.salesforce import bundle, extras, lint, project
+from connector.model import scorecard_fields
+from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.scorecard import rows
-from connector.scorecard.fields import ANCHORS, CALCULATED, MANIFEST
+from connector.scorecard.fields import MANIFEST
 from tests.crms.salesforce.wanted import MODES, made
 
 NS = "{http://soap.sforce.com/2006/04/metadata}"
@@ -338,5 +340,12 @@ def test_the_project_holds_the_same_components_one_file_each() -> None:
 
 def test_every_row_of_the_manifest_is_made_by_some_mode() -> None:
     names = {field.name for mode in MODES for spec in made(mode).objects for field in spec.fields}
-    known = (*rows.LIVE, *rows.ACCOUNT, *rows.CONTACT, *rows.REP, *rows.SNAPSHOT, *rows.COMPANION)
+    known = (
+        *rows.LIVE,
+        *scorecard_fields.ACCOUNT,
+        *scorecard_fields.CONTACT,
+        *scorecard_fields.REP,
+        *scorecard_fields.SNAPSHOT,
+        *scorecard_fields.COMPANION,
+    )
     assert {row.salesforce for row in known} - names == set()

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from connector.crms.provisioning import Wanted
+from connector.model import scorecard_fields
 from connector.model.kpi_settings import KpiSettings
 from connector.model.ladder import Ladder
-from connector.scorecard import rows, wanted
+from connector.scorecard import wanted
 from connector.scorecard.fields import MANIFEST
 from connector.scorecard.formulas import Terms
 from connector.scorecard.wanted import Switches
@@ -24,8 +25,8 @@ MODES: Mapping[str, Switches] = {
     "everything": replace(
         RECORD,
         opportunity={**RECORD.opportunity, "weighted_amount": "KPI_Weighted_Amount__c"},
-        account={row.key: row.salesforce for row in rows.ACCOUNT},
-        contact={row.key: row.salesforce for row in rows.CONTACT},
+        account={row.key: row.salesforce for row in scorecard_fields.ACCOUNT},
+        contact={row.key: row.salesforce for row in scorecard_fields.CONTACT},
         rep="KPI_Rep_Scorecard__c", snapshot="KPI_Snapshot__c",
     ),
     "anchors": replace(RECORD, own={}),

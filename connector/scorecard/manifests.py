@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from connector.crms.base import Grain
 from connector.crms.provisioning import SpecType
-from connector.scorecard import rows
+from connector.model import scorecard_fields
+from connector.model.scorecard_fields import Row
 from connector.scorecard.fields import MANIFEST, Kind, ScorecardField
-from connector.scorecard.rows import Row, Shape
+from connector.scorecard.rows import Shape
 
 KINDS: Mapping[SpecType, Kind] = {
     "text": "text", "number": "number", "percent": "percent", "money": "money", "date": "date", "datetime": "datetime", "picklist": "choice",
@@ -32,7 +33,7 @@ def _fields(known: Sequence[Row]) -> dict[str, ScorecardField]:
         found[row.key] = ScorecardField(
             row.key, row.label, row.salesforce, row.hubspot, kind, "weekly" if row.key in WEEKLY else "change", shape.scale,
             shape.length or LOOKUP_LENGTH, LISTS.get(row.key, ", "), row.key not in LOSSES,
-            labels=dict(rows.TIERS) if kind == "choice" else None,
+            labels=dict(scorecard_fields.TIERS) if kind == "choice" else None,
         )  # fmt: skip
     return found
 
@@ -42,11 +43,11 @@ CURRENCY = ScorecardField("currency", "Currency", "CurrencyIsoCode", "", "text",
 
 MANIFESTS: Mapping[Grain, Mapping[str, ScorecardField]] = {
     "opportunity": MANIFEST,
-    "companion": {**_fields(rows.COMPANION), **MANIFEST},
-    "account": _fields(rows.ACCOUNT),
-    "contact": _fields(rows.CONTACT),
-    "rep": {**_fields(rows.REP), "currency": CURRENCY},
-    "snapshot": _fields(rows.SNAPSHOT),
+    "companion": {**_fields(scorecard_fields.COMPANION), **MANIFEST},
+    "account": _fields(scorecard_fields.ACCOUNT),
+    "contact": _fields(scorecard_fields.CONTACT),
+    "rep": {**_fields(scorecard_fields.REP), "currency": CURRENCY},
+    "snapshot": _fields(scorecard_fields.SNAPSHOT),
 }
 WORDS: Mapping[Grain, str] = {
     "opportunity": "open deal", "companion": "open deal", "account": "account", "contact": "key opinion leader", "rep": "rep scorecard",
