@@ -25,7 +25,6 @@ SECRET_KEYS = ("client_secret", "private_key", "token", "refresh_token", "passwo
 KEY_VARIABLE = "CONNECTOR_SECRETS_KEY"
 SPAN, SECONDS = re.compile(r"(\d{1,6})([smh])"), {"s": 1, "m": 60, "h": 3600, "d": 86400}
 LONG_SPAN = re.compile(r"(\d{1,6})([smhd])")
-TABLE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?$")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 ADDRESS = re.compile(r"[^\s@<>,;]+@[^\s@<>,;]+")
 QUIET = re.compile(r"([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d")
@@ -347,41 +346,6 @@ def load(root: Path, *, environment: Mapping[str, str] | None = None, env_file: 
     except ValidationError as error:
         findings = tuple(_finding(e, text) for e in error.errors())
         raise SettingsError(f"{FILE} is not valid: {len(findings)} problem(s)", findings=findings) from error
-
-
-def without_connection(root: Path, name: str) -> None:
-    """Take a connection and its schedule out of connector.toml; every other line stays as it is. Raises SettingsError where the file spells
-    them in a way that only its author should edit.
-    """
-    path = root / FILE
-    text = path.read_text(encoding="utf-8")
-    wanted = tomllib.loads(text)
-    for section in ("connections", "schedules"):
-        wanted.get(section, {}).pop(name, None)
-    kept, inside = [], False
-    for line in text.splitlines(keepends=True):
-        if (head := TABLE.match(line)) is not None:
-            keys = [part.strip().strip("\"'") for part in head[1].split(".")]
-            inside = len(keys) > 1 and keys[0] in ("connections", "schedules") and keys[1] == name
-        if not inside:
-            kept.append(line)
-    edited = "".join(kept)
-    try:
-        found = tomllib.loads(edited)
-    except tomllib.TOMLDecodeError:
-        found = None
-    if found is None or _sections(found) != _sections(wanted):
-        raise SettingsError(f"{FILE} names {name} in a way that cannot be taken out by itself", next_step=f"delete its tables from {path}")
-    mode = path.stat().st_mode
-    new = path.with_name(f".{FILE}.new")
-    new.write_text(edited, encoding="utf-8")
-    new.chmod(mode)
-    new.replace(path)
-
-
-def _sections(raw: Mapping[str, object]) -> dict[str, object]:
-    """Without tables that are empty."""
-    return {key: value for key, value in raw.items() if value != {}}
 
 
 def _leaves(tree: Mapping[str, object], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:

@@ -64,7 +64,8 @@ def remove(
     """Take a connection out of connector.toml, its schedule with it. Nothing is changed in the CRM: its fields and values stay. With --purge
     nothing of it is left in the state but its rows in the audit; one that is out of connector.toml already can still be purged.
     """
-    from connector import settings, upkeep
+    from connector import settings_file, upkeep
+    from connector.settings import FILE
 
     console = invocation().console
     with opened() as app:
@@ -75,8 +76,8 @@ def remove(
             typer.confirm(f"remove {name}" + (" and delete all that the state holds of it" if purge else "") + "?", abort=True)
         rows = upkeep.forget(app, name) if purge else 0
         if declared:
-            settings.without_connection(app.resolved.root, name)
+            settings_file.without_connection(app.resolved.root, name)
             app.store.audit.add("connection.removed", name, {"purged": purge})
-    lines = [f"{name} is no longer in {settings.FILE}" if declared else f"{name} was not in {settings.FILE}"]
+    lines = [f"{name} is no longer in {FILE}" if declared else f"{name} was not in {FILE}"]
     lines.append(f"{rows:,} rows of it are deleted" if purge else f"its data stays in the state until: {command()} connections remove {name} --purge")
     return Answer({"connection": name, "rows": rows}, {"removed": declared, "purged": purge}, lines)
