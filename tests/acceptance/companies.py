@@ -25,10 +25,8 @@ ADMIN = "sandbox-admin"
 
 
 class Company(Project):
-    @property
-    def admin(self) -> str:
-        """The administrator's token."""
-        raise NotImplementedError
+    admin: str
+    """The administrator's token."""
 
     def provision(self, monkeypatch: pytest.MonkeyPatch, *words: str, token: str | None = None) -> tuple[int, dict[str, Any]]:
         """A verb of provision with a token on standard input."""
@@ -81,9 +79,7 @@ class Org(Company):
 class Portal(Company):
     """A project on a portal that nobody has provisioned."""
 
-    @property
-    def admin(self) -> str:
-        return ADMIN
+    admin = ADMIN
 
     def made(self) -> set[str]:
         return {name for name in self.world.portal.properties["deals"] if name.startswith("kpi_")}

@@ -25,12 +25,13 @@ from connector.crms.memory import MemoryCrm, MemorySettings, fields_of
 from connector.errors import OutsideManifest
 from connector.rollback import Undone, changes_of
 from connector.scorecard import fields, plan
-from connector.scorecard.apply import Outcome, apply
+from connector.scorecard.apply import apply
 from connector.scorecard.fields import MANIFEST
 from connector.scorecard.plan import Desired, Observed, Plan, PlannedUpdate, Target
 from connector.state import ledger
 from connector.state.store import Store
-from connector.sync import LEDGER_STATUS, settled
+from connector.sync import settled
+from tests.property.journal import Died, Journal
 
 NAME = "m"
 TEXT = Field("", "", "text", writable=True)
@@ -43,30 +44,6 @@ DEALS = ("d1", "d2", "d3", "d4")
 deals = st.sampled_from(DEALS)
 ours = st.sampled_from(["", "a", "b", "c", "7"])
 EXAMPLES = int(os.environ.get("CONNECTOR_PROPERTY_EXAMPLES", "60"))
-
-
-class Died(BaseException):
-    """The process is dead."""
-
-
-class Journal:
-    """The ledger of a push, on the real state; dies where it is told to."""
-
-    def __init__(self, store: Store, run: int, dies: str) -> None:
-        self.store, self.run, self.dies = store, run, dies
-
-    def before(self, batch: Sequence[PlannedUpdate]) -> None:
-        images = [ledger.Image(u.object, u.id, c.field, c.before, c.after) for u in batch for c in u.changes]
-        self.store.ledger.before_images(self.run, "0001", NAME, images, fence=None)
-        if self.dies == "before the write":
-            raise Died
-
-    def after(self, outcomes: Sequence[Outcome]) -> None:
-        if self.dies == "after the write":
-            raise Died
-        self.store.ledger.results(
-            self.run, NAME, [ledger.Outcome("deals", o.update.id, LEDGER_STATUS[o.status], o.code) for o in outcomes if o.status != "stale"]
-        )
 
 
 class Interleavings(RuleBasedStateMachine):
@@ -187,7 +164,7 @@ class Interleavings(RuleBasedStateMachine):
     def _write(self, run: int, planned: Sequence[PlannedUpdate], inputs: Sequence[str], dies: str, size: int) -> None:
         before = {id: dict(self.crm.holds("deals", id)) for id in DEALS}
         with suppress(Died):
-            list(apply(planned, self.crm, inputs, Journal(self.store, run, dies), batch_size=size))
+            list(apply(planned, self.crm, inputs, Journal(self.store, NAME, run, dies), batch_size=size))
         self.runs.append(run)
         imaged = {(w.record, w.field): w.before for w in self.store.ledger.of_run(run)}
         for id in DEALS:

@@ -22,17 +22,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from connector import grains
 from connector.clock import FixedClock
-from connector.crms.base import Field, Record, StreamSpec, Update, Window
+from connector.crms.base import Field, Record, StreamSpec, Update, Window, WriteAction
 from connector.crms.memory import MemoryCrm, MemorySettings, fields_of
 from connector.errors import OutsideManifest
 from connector.model.records import Mapped, Opportunity, ScorecardRow, Tombstone
 from connector.rollback import Undone, changes_of
 from connector.scorecard import fields, plan
-from connector.scorecard.apply import Outcome, apply
+from connector.scorecard.apply import apply
 from connector.scorecard.plan import Desired, Observed, Plan, PlannedUpdate, Target
 from connector.state import ledger
 from connector.state.store import Store
-from connector.sync import LEDGER_STATUS, settled
+from connector.sync import settled
+from tests.property.journal import Died, Journal
 
 NAME, OBJECT, KEY = "m", "kpi_scorecards", "kpi_key"
 TEXT = Field("", "", "text", writable=True)
@@ -45,29 +46,6 @@ DEALS = ("d1", "d2", "d3")
 deals = st.sampled_from(DEALS)
 texts = st.sampled_from(["a", "b", "c"])
 EXAMPLES = int(os.environ.get("CONNECTOR_PROPERTY_EXAMPLES", "60"))
-
-
-class Died(BaseException):
-    """The process is dead."""
-
-
-class Journal:
-    """The ledger of a push, on the real state; dies where it is told to."""
-
-    def __init__(self, store: Store, run: int, dies: str) -> None:
-        self.store, self.run, self.dies = store, run, dies
-
-    def before(self, batch: Sequence[PlannedUpdate]) -> None:
-        images = [ledger.Image(u.object, u.id, c.field, c.before, c.after, u.grain, u.action) for u in batch for c in u.changes]
-        self.store.ledger.before_images(self.run, "0001", NAME, images, fence=None)
-        if self.dies == "before the write":
-            raise Died
-
-    def after(self, outcomes: Sequence[Outcome]) -> None:
-        if self.dies == "after the write":
-            raise Died
-        told = [ledger.Outcome(OBJECT, o.update.id, LEDGER_STATUS[o.status], o.code, made=o.made) for o in outcomes if o.status != "stale"]
-        self.store.ledger.results(self.run, NAME, told)
 
 
 class RowsOfOurs(RuleBasedStateMachine):
@@ -193,7 +171,7 @@ class RowsOfOurs(RuleBasedStateMachine):
         run = self.store.runs.start(NAME, "push", "test")
         before = self._rows()
         with suppress(Died):
-            list(apply(planned, self.crm, (), Journal(self.store, run, dies), batch_size=size))
+            list(apply(planned, self.crm, (), Journal(self.store, NAME, run, dies), batch_size=size))
         if planned:
             self.runs.append(run)
         imaged = {(w.record, w.field): w for w in self.store.ledger.of_run(run)}
@@ -207,9 +185,10 @@ class RowsOfOurs(RuleBasedStateMachine):
 
     @rule(id=deals)
     def a_row_of_the_companys_own_is_never_made_or_removed(self, id: str) -> None:
-        for action in ("create", "remove"):
+        actions: tuple[WriteAction, ...] = ("create", "remove")
+        for action in actions:
             with pytest.raises(OutsideManifest):
-                list(self.crm.write([Update("deals", id, {}, action=action)]))  # type: ignore[arg-type]
+                list(self.crm.write([Update("deals", id, {}, action=action)]))
 
     # -- always ------------------------------------------------------------------------------------------------------
 

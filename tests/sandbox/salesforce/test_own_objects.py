@@ -413,8 +413,8 @@ def ingest(client, operation, lines, **more):
     for _ in range(20):
         if client.get(f"jobs/ingest/{job}").json()["state"] in ("JobComplete", "Failed"):
             break
-    read = lambda kind: client.get(f"jobs/ingest/{job}/{kind}").text.splitlines()[1:]  # noqa: E731
-    return read("successfulResults"), read("failedResults")
+    done, failed = (client.get(f"jobs/ingest/{job}/{kind}").text.splitlines()[1:] for kind in ("successfulResults", "failedResults"))
+    return done, failed
 
 
 def test_a_job_makes_rows_by_key_and_removes_them_by_id(own, org):
