@@ -24,7 +24,7 @@ from connector.kpis.snapshot_cards import snapshot_cards
 from connector.mapping.names import RECORD_CURRENCY
 from connector.mapping.places import Place
 from connector.scorecard import fields
-from connector.scorecard.fields import KEYS, MANIFEST, ScorecardField
+from connector.scorecard.fields import KEYS, MANIFEST
 from connector.scorecard.fits import Shape
 from connector.scorecard.manifests import MANIFESTS
 from connector.scorecard.plan import Desired, Last, Observed, Target
@@ -59,11 +59,6 @@ def targets(mapped: MappedConnection, definitions: Definitions) -> dict[Grain, T
 
 def _known(place: Place) -> dict[str, str]:
     return {key: name for key, name in place.fields.items() if key in MANIFESTS[place.grain]}
-
-
-def managed(mapped: MappedConnection, definitions: Definitions) -> dict[str, dict[str, ScorecardField]]:
-    """Object → field → its row of the manifest."""
-    return {target.object: dict(target.by_name) for target in targets(mapped, definitions).values()}
 
 
 def last_written(store: Store, target: Target) -> dict[tuple[str, str], Last]:
@@ -183,8 +178,8 @@ def _contacts(target: Target, book: Book, store: Store) -> Part:
 
 def _of_records(target: Target, cards: Mapping[str, Card], store: Store) -> Part:
     """Fields on records of the company's own."""
-    observed = {id: _observed(seen) for id, seen in store.scorecard_rows(target.connection, target.object).items()}
-    return Part(target, {id: Desired(card.values, card.why, card.name) for id, card in cards.items()}, observed, population=len(cards))
+    desired = {id: Desired(card.values, card.why, card.name) for id, card in cards.items()}
+    return Part(target, desired, _rows(target, store), population=len(cards))
 
 
 def _reps(target: Target, book: Book, store: Store) -> Part:
@@ -196,15 +191,21 @@ def _reps(target: Target, book: Book, store: Store) -> Part:
 
 
 def _snapshots(target: Target, book: Book, store: Store) -> Part:
-    """One set of rows a week, by the first run of the week: what was said then stays said, and only edits of others are put right."""
+    """One row a week of each number, by the first run of the week that can: what was said then stays said, and only edits of others are put
+    right. A row that the CRM refused, or that a crash left out, is made by the next run."""
     rows, written = _rows(target, store), last_written(store, target)
+    week, day = book.today.isocalendar()[:2], target.field_names["as_of"]
+    said = {_number(id) for id, seen in rows.items() if _week(seen.values.get(day)) == week}
     desired = {id: _as_written(target, id, written) for id in rows}
-    week = book.today.isocalendar()[:2]
-    day = target.field_names["as_of"]
-    if not any(_week(seen.values.get(day)) == week for seen in rows.values()):
-        cards = snapshot_cards(book, selected(book.settings.kpis))
-        desired |= {card.subject: Desired({**card.values, "key": card.subject}, card.why, card.subject) for card in cards}
+    for card in snapshot_cards(book, selected(book.settings.kpis)):
+        if _number(card.subject) not in said:
+            desired[card.subject] = Desired({**card.values, "key": card.subject}, card.why, card.subject)
     return Part(target, desired, rows, population=len(desired))
+
+
+def _number(key: str) -> str:
+    """What a row is of, whatever its day."""
+    return key.rpartition("|")[0]
 
 
 def _week(day: str | None) -> tuple[int, int] | None:

@@ -31,7 +31,8 @@ from connector.sync import PushReport, Report
 
 WRITTEN = frozenset({"written", "unknown"})
 """Rows of the ledger whose value the CRM holds, or may."""
-IDENTITY = frozenset({"key", "deal", "user", "period"})
+IDENTITY = frozenset({"key", "deal", "user", "period", "currency"})
+"""Keys that say what a record of ours is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,7 @@ class _One:
 
     @property
     def _identity(self) -> frozenset[str]:
-        """Fields that say what a record of ours is of; they stay as long as it does."""
+        """They stay as long as the record does."""
         return frozenset(name for key, name in self.target.field_names.items() if key in IDENTITY)
 
     def _change(self, now: Record, image: Write, before: str | None) -> FieldChange:

@@ -216,7 +216,7 @@ def test_companies_and_contacts_of_a_portal_hold_what_their_cards_say(portal: Po
     for object, grain, cards in (("companies", "account", account_cards(book)), ("contacts", "contact", contact_cards(book))):
         assert cards
         for id, card in cards.items():
-            for key, field in MANIFESTS[grain].items():  # type: ignore[index]
+            for key, field in MANIFESTS[grain].items():
                 held = records[object][int(id)].values.get(field.hubspot)
                 assert fields.text(field, held) == fields.text(field, fields.wire(field, card.values[key], "hubspot")), (id, key)
     held = {id: records["deals"][int(id)].values.get("kpi_blended_arr") for id in scorecards(book)}
@@ -224,7 +224,7 @@ def test_companies_and_contacts_of_a_portal_hold_what_their_cards_say(portal: Po
         id: fields.shortest(card.blended_arr) for id, card in scorecards(book).items() if card.blended_arr is not None and card.stage is not None
     }
     portal.ok("rollback", pushed(portal))
-    ours = {field.hubspot for grain in ("account", "contact") for field in MANIFESTS[grain].values()}  # type: ignore[index]
+    ours = {field.hubspot for grain in ("account", "contact") for field in MANIFESTS[grain].values()}
     left = [(id, name) for object in ("companies", "contacts") for id, row in records[object].items() for name in ours if row.values.get(name)]
     assert left == []
 
@@ -238,3 +238,18 @@ def test_without_the_right_to_make_rows_the_push_stops_and_names_it(org: Org) ->
     refused = {(row["code"], row["crm_code"]) for row in push["not_written"]}
     assert (code, document["summary"]["written"], refused) == (3, 0, {("SC-E153", "CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY")})
     assert org.query(f"SELECT Id FROM {COMPANION}") == []
+
+
+def test_a_snapshot_that_is_missing_is_made_by_the_next_run_and_the_others_stay_as_they_were_said(org: Org) -> None:
+    org.ok("sync")
+    asked = "SELECT Id, KPI_Key__c, KPI_As_Of__c, KPI_Value__c FROM KPI_Snapshot__c"
+    first, *others = org.query(asked)
+    url = f"{org.base_url}/{DATA}/sobjects/KPI_Snapshot__c/{first['Id']}"
+    assert requests.delete(url, headers=org.as_user(org.world.org.admin), timeout=30).status_code == 204
+    org.world.clock.advance_to(org.world.clock.now + timedelta(days=1))  # a Saturday: the same week
+    org.ok("sync")
+    found = {row["Id"]: row for row in org.query(asked)}
+    assert {row["Id"]: row for row in others} == {id: row for id, row in found.items() if id in {row["Id"] for row in others}}
+    [again] = [row for id, row in found.items() if id not in {row["Id"] for row in others}]
+    assert again["KPI_Key__c"].rpartition("|")[0] == first["KPI_Key__c"].rpartition("|")[0]
+    assert again["KPI_As_Of__c"] > first["KPI_As_Of__c"]
