@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from pathlib import Path
 from connector import alerts
 from connector.alerts import Announcement
 from connector.app import App
+from connector.crms.base import Grain
 from connector.errors import CODES, Blocked, Finding, LeaseHeld, SettingsError, Undelivered
 from connector.files import write_private
 from connector.scorecard import plan as planning
@@ -20,6 +21,8 @@ from connector.state.plans import SavedPlan
 from connector.state.retention import Gone, Spans
 
 Change = Callable[[Plan], Plan]
+TABLES: Mapping[Grain, str] = {"opportunity": "opportunities", "companion": "opportunities", "account": "accounts", "contact": "contacts"}
+"""Grain → the table that knows which of its records are gone."""
 log = logging.getLogger(__name__)
 
 
@@ -62,10 +65,17 @@ def _own_file(app: App, saved: SavedPlan) -> Path | None:
 
 
 def scrub(app: App, name: str) -> list[str]:
-    """Deals of a connection that the CRM no longer has go from saved plans, whose files get another hash, recorded with the one before.
+    """Records of a connection that the CRM no longer has go from saved plans, whose files get another hash, recorded with the one before.
     Returns the plans that were rewritten."""
-    gone, object_ = app.store.census.gone(name, "opportunities"), app.mapping(name).opportunities.object
-    return _without(app, lambda plan: _scrubbed(plan, name, object_, gone), "records deleted in the CRM") if gone else []
+    places = app.mapped(name).mapper.places
+    gone = {
+        planning.reference(grain, places[grain].object, id)
+        for grain, table in TABLES.items()
+        if grain in places
+        for id in app.store.census.gone(name, table)
+    }
+    gone |= app.store.census.gone(name, "opportunities")  # a plan of before the companion
+    return _without(app, lambda plan: _scrubbed(plan, name, gone), "records deleted in the CRM") if gone else []
 
 
 def _without(app: App, change: Change, why: str) -> list[str]:
@@ -91,8 +101,8 @@ def _without(app: App, change: Change, why: str) -> list[str]:
     return done
 
 
-def _scrubbed(made: Plan, name: str, object_: str, gone: set[str]) -> Plan:
-    updates = tuple(u for u in made.updates if not (u.connection == name and u.object == object_ and u.id in gone))
+def _scrubbed(made: Plan, name: str, gone: set[str]) -> Plan:
+    updates = tuple(u for u in made.updates if not (u.connection == name and u.reference in gone))
     invalid = tuple(f for f in made.invalid if not (f.path and f.path.partition(":")[0] == name and f.path.partition(":")[2] in gone))
     return replace(made, updates=updates, invalid=invalid)
 

@@ -4,17 +4,19 @@ the head of the audit that is told every day."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from connector import approvals, settings, upkeep
+from connector import approvals, settings, settings_file, upkeep
 from connector.app import App
 from connector.cli.main import main
-from connector.errors import Blocked, LeaseHeld, SettingsError, StateError
+from connector.errors import Blocked, Finding, LeaseHeld, SettingsError, StateError
 from connector.rollback import rollback
 from connector.scorecard import plan as planning
+from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate, Scope
 from tests.mailbox import Hook, Mailbox
 from tests.pitfalls.catalogue import BOTH, HS, SF
 from tests.rig import NAME, opened
@@ -143,6 +145,17 @@ def test_a_crash_between_hash_and_file_is_mended(rig: Any) -> None:
     assert upkeep.scrub(rig.app, NAME) == []
 
 
+def test_a_record_of_another_object_with_the_same_id_stays_in_the_plan() -> None:
+    """HubSpot numbers deals and companies each from one."""
+    scope = Scope("hs", "hubspot", "1", "abc", "2026-11-20T18:00:00+00:00", 1, 0, 0)
+    change = FieldChange("arr", "kpi_arr", None, "1", "set")
+    deal = PlannedUpdate("hs", "deals", "7", None, None, None, (change,))
+    company = replace(deal, object="companies", grain="account")
+    made = Plan("0001", "2026-11-20T18:00:00+00:00", (scope,), (deal, company), (Finding("SC-E130", path="hs:companies:7", message="long"),))
+    assert upkeep._scrubbed(made, "hs", {"7"}) == replace(made, updates=(company,))
+    assert upkeep._scrubbed(made, "hs", {"companies:7"}) == replace(made, updates=(deal,), invalid=())
+
+
 @both
 def test_a_dead_letter_loses_its_words_with_its_record(rig: Any) -> None:
     from connector.model.records import DeadLetter
@@ -184,14 +197,14 @@ def test_only_its_tables_leave_the_settings(tmp_path: Path) -> None:
     place = tmp_path / settings.FILE
     place.write_text(TOML)
     place.chmod(0o640)
-    settings.without_connection(tmp_path, "one")
+    settings_file.without_connection(tmp_path, "one")
     assert (
         place.read_text() == '# of the whole company\n[project]\nname = "revops"\n\n[connections.two]\ncrm = "hubspot"\n\n[guards]\nmax_clears = 1\n'
     )
     assert place.stat().st_mode & 0o777 == 0o640
     place.write_text('[connections]\none = {crm = "hubspot"}\n')
     with pytest.raises(SettingsError, match="by itself"):
-        settings.without_connection(tmp_path, "one")
+        settings_file.without_connection(tmp_path, "one")
     assert "one" in place.read_text()
 
 

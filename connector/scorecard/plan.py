@@ -61,6 +61,11 @@ class FieldChange:
     healed: bool = False
 
 
+def reference(grain: Grain, object: str, id: str) -> str:
+    """What tells a record from all others of its connection: the id of a deal, else with the object before it."""
+    return id if grain == "opportunity" else f"{object}:{id}"
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedUpdate:
     """``group``: what the record shares a lock with in the CRM (its account); updates of one group stand side by side. ``id``: of a record of an
@@ -84,8 +89,8 @@ class PlannedUpdate:
 
     @property
     def reference(self) -> str:
-        """What tells the record from all others of its connection: the id of a deal, else with the object before it."""
-        return self.id if self.grain == "opportunity" else f"{self.object}:{self.id}"
+        """See :func:`reference`."""
+        return reference(self.grain, self.object, self.id)
 
     @property
     def attempt(self) -> str:
@@ -247,8 +252,8 @@ def differences(
             changes = tuple(_healing(change, last_written.get((id, change.field))) for change in changes)
         bad += [misfit for change in changes if (misfit := fits(change, seen.pipeline))]
         if bad:
-            reference = target.update(id, seen, ()).reference
-            found.invalid += [Finding(code=code, path=f"{target.connection}:{reference}", message=message) for code, message in bad]
+            path = f"{target.connection}:{reference(target.grain, target.object, id)}"
+            found.invalid += [Finding(code=code, path=path, message=message) for code, message in bad]
         elif not changes:
             found.unchanged += 1
         elif _only_drift(changes, target, seen, as_of, [last_written.get((id, change.field)) for change in changes]):

@@ -342,6 +342,8 @@ def entomb(connection: Connection, name: str, tombstones: Iterable[Tombstone], n
             _scrub_ledger(connection, name, SCRUBBED[kind], [tombstone.id for tombstone in found])
         if kind == "opportunities":
             dead_letters.scrub(connection, name, DEAL_STREAMS, [tombstone.id for tombstone in found], now)
+        if kind == "scorecard_rows":  # under whose ids, object first, pushes speak of all that is no deal
+            dead_letters.scrub(connection, name, ("push",), [tombstone.id for tombstone in found], now)
         gone += len(found)
     return gone
 
