@@ -49,6 +49,6 @@ def _show(app: App, name: str, wanted: list[str] | None, limit: int, text: list[
         text += ["", f"{name}:{deal}  {seen[deal].name or ''}" if names else f"{name}:{deal}"]
         text.append(f'  {own.get(pipeline or "", pipeline)} "{stage}" → {card.text["stage"] or "NOT MAPPED"}')
         values = list(deals.shown(app, name, deal, card, seen[deal]))
-        wide = max(len(v.field) for v in values)
+        wide = max((len(v.field) for v in values), default=0)
         text += [f"  {v.field:<{wide}}  {v.value or '(empty)'}" for v in values]
         result[deal] = {"connection": name, **card.as_dict()}

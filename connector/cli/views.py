@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from connector.cli.output import Table, count
 from connector.errors import CODES
-from connector.scorecard.manifests import WORDS
 
 if TYPE_CHECKING:
     from connector.kpis.baseline import Progress
@@ -80,6 +79,8 @@ def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool = T
 
 def _population(scope: Scope, mine: Sequence[PlannedUpdate]) -> str:
     """How many of what would be written, grain by grain."""
+    from connector.scorecard.manifests import WORDS
+
     planned = Counter(update.grain for update in mine)
     known = scope.populations or {"opportunity": scope.population}
     return ", ".join(f"{planned[grain]:,} of {count(n, WORDS[grain])}" for grain, n in known.items())
