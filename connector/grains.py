@@ -136,7 +136,7 @@ def _deals(mapped: MappedConnection, target: Target, book: Book, store: Store, o
         return Part(target, desired, observed, set_aside=aside, population=len(wanted))
     deals = store.observed(target.connection)
     rows = {id: _observed(seen, deals.get(id)) for id, seen in store.scorecard_rows(target.connection, target.object).items()}
-    gone = store.gone(target.connection, rows.keys() - deals.keys())
+    gone = rows.keys() & store.census.gone(target.connection, "opportunities")
     beside = {id: Desired({"key": id, "deal": id, **card.values}, card.why, deals[id].name if id in deals else None) for id, card in desired.items()}
     return Part(target, beside, rows, set() if only else gone, aside, len(wanted))
 

@@ -75,7 +75,7 @@ class Census:
             return db.scalar(select(func.count()).where(target.c.connection == connection, target.c.deleted.is_(True))) or 0
 
     def gone(self, connection: str, table_name: str) -> set[str]:
-        """Ids of the tombstones of a canonical table."""
+        """Ids of the tombstones of a canonical table: what was deleted, and what was merged away."""
         target = CANONICAL[table_name]
         with self._database.read() as db:
             return set(db.scalars(select(target.c.id).where(target.c.connection == connection, target.c.deleted.is_(True))))

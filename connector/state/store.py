@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -222,15 +222,6 @@ class Store:
         query = select(of.id, of.key, of.version, of.observed).where(*where).order_by(of.id)
         with self.database.read() as db:
             return {row.key or row.id.removeprefix(prefix): Seen(row.version, None, None, row.observed) for row in db.execute(query)}
-
-    def gone(self, connection: str, deals: Iterable[str]) -> set[str]:
-        """Those of some deals that the CRM has deleted or merged."""
-        found: set[str] = set()
-        with self.database.read() as db:
-            for some in chunks(sorted(deals)):
-                where = (DEALS.c.connection == connection, DEALS.c.id.in_(some), DEALS.c.deleted | DEALS.c.merged_into.is_not(None))
-                found.update(db.scalars(select(DEALS.c.id).where(*where)))
-        return found
 
     def owner_names(self, connection: str) -> dict[str, str]:
         """Deal → the name of its owner, of live deals whose owner is known by name."""

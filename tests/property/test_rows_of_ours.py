@@ -134,7 +134,7 @@ class RowsOfOurs(RuleBasedStateMachine):
             for id, (one, other) in wanted.items()
             if id not in self.gone
         }
-        gone = self.store.gone(NAME, rows.keys())
+        gone = rows.keys() & self.store.census.gone(NAME, "opportunities")
         found = plan.differences(TARGET, desired, rows, grains.last_written(self.store, TARGET), self.clock.now(), gone=gone)
         self._write(found.updates, dies, size)
         if not dies:
