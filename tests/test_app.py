@@ -13,6 +13,7 @@ from cryptography.fernet import Fernet
 from connector import runs
 from connector.app import App
 from connector.errors import AuthenticationError, BudgetReached, SettingsError
+from connector.sync import Report
 from tests.rig import NAME, Rig, opened, starter
 
 KEY = Fernet.generate_key().decode()
@@ -226,7 +227,7 @@ def test_what_another_process_spends_stops_this_one(plain: Rig) -> None:
         if not rival:
             rival.append(store.calls.add(other, 2_000))
 
-    done = runs.pull(plain.app, [NAME], full=True, report=runs.Report(stream=spend))
+    done = runs.pull(plain.app, [NAME], full=True, report=Report(stream=spend))
     assert rival
     assert isinstance(done.failures[0].error, BudgetReached)
     assert done.exit_code == 4

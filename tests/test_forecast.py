@@ -10,8 +10,8 @@ import pytest
 from connector import runs
 from connector.errors import BudgetReached
 from connector.forecast import SIGN_IN, Expected, Forecast
-from connector.runs import Report
 from connector.state.calls import Budget
+from connector.sync import Report, StreamPull
 from tests.rig import NAME, Rig, opened
 
 
@@ -103,7 +103,7 @@ def test_the_mean_is_that_of_the_last_five(rig: Rig) -> None:
     rig.pull()
     for calls in (100, 100, 1, 2, 3, 4, 6):
         run = rig.app.store.runs.start(NAME, "pull", "test")
-        rig.app.store.runs.count(run, runs.sync.StreamPull("opportunities", "x", 1, 1, 1, 0, 0, calls, 0.1))
+        rig.app.store.runs.count(run, StreamPull("opportunities", "x", 1, 1, 1, 0, 0, calls, 0.1))
         rig.app.store.runs.finish(run, "ok")
     rig.advance(900)
     (expected,) = runs.pull(rig.app, [NAME], stream="opportunities").forecasts

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from connector import approvals, settings, settings_file, upkeep
+from connector.alerts import Announcement
 from connector.app import App
 from connector.cli.main import main
 from connector.errors import Blocked, Finding, LeaseHeld, SettingsError, StateError
@@ -260,5 +261,5 @@ def test_the_head_goes_to_every_channel_and_proves_a_cut_tail(rig: Any, capsys: 
             upkeep.daily(rig.app)
         assert broken.value.code == "SC-E185"
         assert hook.bodies[-1]["kind"] == "audit_broken"
-    undelivered = upkeep._announce(rig.app, upkeep.Announcement("audit_head", "x", {}))
+    undelivered = upkeep._announce(rig.app, Announcement("audit_head", "x", {}))
     assert [f.code for f in undelivered] == ["SC-W099", "SC-W099"], "nobody listens any more"

@@ -34,4 +34,3 @@ def parts(project: Project, number: str) -> tuple[str, dict[str, str]]:
     with Store.open(project.root / "state", SystemClock()) as store:
         saved = store.plans.get(number)
         return saved.status, dict(saved.parts)
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 import requests
@@ -16,6 +17,7 @@ from connector.sandbox.world import World
 from tests.rig import BEGIN
 
 SF, HS = "salesforce", "hubspot"
+TOKENS = count(1)
 SOQL = "SELECT Id, Name FROM Opportunity ORDER BY Id"
 STATUS = {
     (SF, "session-ended"): 401, (SF, "calls-used-up"): 403, (SF, "concurrent-limit"): 403, (SF, "long-transactions"): 403,
@@ -59,11 +61,7 @@ def query(url: str, soql: str = SOQL, **more: object) -> requests.Response:
 
 
 def token() -> dict[str, str]:
-    token.made += 1
-    return {"Authorization": f"Bearer sandbox-test-{token.made}"}
-
-
-token.made = 0
+    return {"Authorization": f"Bearer sandbox-test-{next(TOKENS)}"}
 
 
 def deals(url: str, **more: object) -> requests.Response:
