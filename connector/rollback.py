@@ -18,8 +18,9 @@ from connector import grains, sync
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import Crm, OrgInfo, Record, inputs_hash
-from connector.errors import Blocked, StateError
+from connector.errors import Blocked, UsageError
 from connector.files import write_private
+from connector.mapping.names import nearest
 from connector.runs import noted, recorded
 from connector.scorecard import fields
 from connector.scorecard import plan as planning
@@ -73,7 +74,7 @@ class Undone:
 def rollback(app: App, run: int, *, only: Sequence[str] = (), dry_run: bool = False, report: Report | None = None) -> Undone:
     """Restore what one push (or rollback) replaced. ``only``: these fields, by CRM name or manifest key.
 
-    Raises StateError SC-E184 for an unknown run, Blocked for one that wrote nothing.
+    Raises UsageError for an unknown field, StateError SC-E184 for an unknown run, Blocked for one that wrote nothing.
     """
     found = app.store.runs.get(run)
     writes = [w for w in app.store.ledger.of_run(run) if w.status != "rejected"]
@@ -159,13 +160,15 @@ def changes_of(
 
 
 def _chosen(only: Sequence[str], targets: Mapping[str, Target]) -> frozenset[str]:
-    """The fields named, by CRM name or key. Raises StateError for one that is no scorecard field: it would silently match nothing."""
+    """The fields named, by CRM name or key. Raises UsageError for one that is no scorecard field: it would silently match nothing."""
     by_name = {name for target in targets.values() for name in target.by_name}
     found: set[str] = set()
     for word in only:
         named = {word} & by_name or {target.field_names[word] for target in targets.values() if word in target.field_names}
         if not named:
-            raise StateError(f"{word!r} is no scorecard field of this connection", code="SC-E022", next_step=f"one of {', '.join(sorted(by_name))}")
+            near = nearest(word, by_name)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"{word!r} is no scorecard field of this connection{hint}", next_step=f"one of {', '.join(sorted(by_name))}")
         found |= named
     return frozenset(found)
 

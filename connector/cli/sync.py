@@ -111,11 +111,22 @@ def verdict(done: RunReport) -> str:
         parts.append(f"{count(healed, 'overwritten value')} healed")
     if refused:
         parts.append(f"{refused} not")
-    if waiting := [p.connection for p in done.pushes if p.trips]:
-        parts.append(f"waiting: {', '.join(waiting)}")
+    for what, names in stopped(done).items():
+        if names:
+            parts.append(f"{what}: {', '.join(names)}")
     if done.failures:
         parts.append(f"failed: {', '.join(f.connection for f in done.failures)}")
     return " · ".join(parts)
+
+
+def stopped(done: RunReport) -> dict[str, list[str]]:
+    """``waiting``: connections whose part of the plan waits, for a person or for the end of quiet hours; ``blocked``: those that cannot be
+    written though nothing is to be written now."""
+    found: dict[str, list[str]] = {"waiting": [], "blocked": []}
+    for push in done.pushes:
+        if push.trips:
+            found["blocked" if done.made and not done.made.plan.of(push.connection) else "waiting"].append(push.connection)
+    return found
 
 
 def summary(done: RunReport) -> dict[str, object]:
@@ -130,7 +141,7 @@ def summary(done: RunReport) -> dict[str, object]:
         "not_written": sum(o.status not in FINE for p in done.pushes for o in p.outcomes),
         "changed": sum(p.changed for p in done.pulls),
         "targets_missed": sum(map(len, done.missed.values())),
-        "waiting": [p.connection for p in done.pushes if p.trips],
+        **stopped(done),
         "failed": [f.connection for f in done.failures],
         **counts,
         "healed": sum(len(p.healed) for p in done.pushes) if done.pushes else counts.get("healed", 0),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from tests.cli import parked
 from tests.cli.conftest import Run
 from tests.pitfalls.catalogue import BOTH, SF
+from tests.rig import NAME
 
 both = pytest.mark.parametrize("crm", BOTH)
 
@@ -163,3 +165,15 @@ def test_what_must_be_mended_first_cannot_be_approved(rig: Any, say: parked.Call
     assert "mended first" in refused["error"]["message"]
     assert "SC-E024" in [finding["code"] for finding in refused["findings"]]
     assert status(say, number) == "awaiting"
+
+
+@both
+def test_a_connection_that_is_blocked_without_anything_to_write_says_so(rig: Any, say: parked.Call) -> None:
+    """Nothing waits for an answer then, and no plan is to be approved."""
+    parked.move(rig, rig.deals[0], "deferred")
+    rig.sync()
+    mapping = rig.root / "mappings" / f"{rig.crm}.yaml"
+    mapping.write_text(re.sub(r'(?m)^\s+"(Deferred|168402355)":.*\n', "", mapping.read_text(encoding="utf-8")), encoding="utf-8")
+    rig.advance(60)
+    code, blocked = say("sync")
+    assert (code, blocked["summary"]["waiting"], blocked["summary"]["blocked"]) == (4, [], [NAME])

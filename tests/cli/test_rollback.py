@@ -115,7 +115,7 @@ def test_single_fields_by_key_or_by_name(rig: Any, say: parked.Call) -> None:
     assert {parked.GAPS[rig.crm], stage}.isdisjoint(name for held in scorecards(rig).values() for name in held)
     assert rest["summary"]["as_before"] > 0, "the stage is as before already"
     code, unknown = say("rollback", run, "--field", "amount")
-    assert (code, unknown["error"]["code"]) == (1, "SC-E022")
+    assert (code, unknown["error"]["code"]) == (64, "SC-E002")
     parked.chain_holds(say)
 
 
