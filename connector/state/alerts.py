@@ -11,7 +11,8 @@ from sqlalchemy import ColumnElement, delete, select
 from connector.model.standing import Id, Standing, Told
 from connector.model.waiting import PLAN, Waiting
 from connector.state.database import Database, upsert
-from connector.state.tables import AlertsTold, Breaches, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import AlertsTold, Breaches
 
 BREACHES = table(Breaches)
 TOLD = table(AlertsTold)

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, delete, func, insert, select
 
 from connector.errors import StateError
 from connector.state.database import Database, Now
-from connector.state.tables import Audit, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Audit
 
 AUDIT = table(Audit)
 PURGED = "audit.purged"

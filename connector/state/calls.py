@@ -9,7 +9,8 @@ from sqlalchemy import delete, func, or_, select
 from sqlalchemy.dialects.sqlite import insert
 
 from connector.state.database import Database, Now
-from connector.state.tables import Calls, Connections, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Calls, Connections
 
 CALLS = table(Calls)
 CONNECTIONS = table(Connections)

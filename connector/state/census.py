@@ -13,7 +13,9 @@ from connector.model.records import Tombstone
 from connector.state import dead_letters, pages
 from connector.state.database import Database, Now, chunks, upsert
 from connector.state.leases import check_fence
-from connector.state.tables import CANONICAL, DeadLetters, FindingsKept, Reconciliations, SetAside, table
+from connector.state.tables.canonical import CANONICAL
+from connector.state.tables.columns import table
+from connector.state.tables.control import DeadLetters, FindingsKept, Reconciliations, SetAside
 
 SET_ASIDE = table(SetAside)
 LETTERS = table(DeadLetters)

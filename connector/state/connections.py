@@ -12,7 +12,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from connector.state.audit import append
 from connector.state.database import Database, Now, upsert
-from connector.state.tables import Connections, Pauses, StagesSeen, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Connections, Pauses, StagesSeen
 
 CONNECTIONS = table(Connections)
 PAUSES = table(Pauses)

@@ -13,7 +13,8 @@ from connector.errors import StateError
 from connector.model.records import DeadLetter
 from connector.state.audit import append
 from connector.state.database import Database, Now, chunks
-from connector.state.tables import DeadLetters, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import DeadLetters
 
 LETTERS = table(DeadLetters)
 

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import select
 
 from connector.state.database import Database
-from connector.state.tables import Changes, Opportunities, table
+from connector.state.tables.canonical import Changes, Opportunities
+from connector.state.tables.columns import table
 
 DEALS = table(Opportunities)
 CHANGES = table(Changes)

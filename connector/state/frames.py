@@ -21,7 +21,8 @@ from connector.state.observations import Entry, outcome
 from connector.state.reading import Row, read
 from connector.state.store import Store
 from connector.state.survivors import Deals, Maps, aliases, alive
-from connector.state.tables import Observations, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Observations
 
 OBSERVATIONS = table(Observations)
 Log = Mapping[tuple[str, str], list[Entry]]

@@ -18,7 +18,8 @@ from sqlalchemy.dialects.sqlite import insert
 
 from connector.errors import ConnectorError, LeaseHeld
 from connector.state.database import Database, Now
-from connector.state.tables import Leases, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Leases
 
 LEASES = table(Leases)
 TTL = 60.0

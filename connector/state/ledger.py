@@ -12,7 +12,9 @@ from sqlalchemy import Connection, ScalarResult, delete, func, insert, or_, sele
 from connector.state.audit import append
 from connector.state.database import Database, Now, upsert
 from connector.state.leases import check_fence
-from connector.state.tables import Opportunities, ScorecardRows, Writes, table
+from connector.state.tables.canonical import Opportunities, ScorecardRows
+from connector.state.tables.columns import table
+from connector.state.tables.control import Writes
 
 WRITES = table(Writes)
 DEALS = table(Opportunities)

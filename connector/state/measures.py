@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import and_, delete, exists, func, or_, select
 
 from connector.state.database import Database, upsert
-from connector.state.tables import Snapshots, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Snapshots
 
 SNAPSHOTS = table(Snapshots)
 

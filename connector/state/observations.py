@@ -15,7 +15,9 @@ from sqlalchemy import Connection, select
 
 from connector.model.records import GateEvidence
 from connector.state.database import chunks, upsert
-from connector.state.tables import Gates, Observations, Opportunities, Runs, table
+from connector.state.tables.canonical import Gates, Opportunities
+from connector.state.tables.columns import table
+from connector.state.tables.control import Observations, Runs
 
 DEALS = table(Opportunities)
 GATES = table(Gates)

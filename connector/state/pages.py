@@ -16,7 +16,9 @@ from sqlalchemy.dialects.sqlite import insert
 from connector.model.records import KEYS, TABLES, CanonicalRecord, ContactRole, GateEvidence, Mapped, Opportunity, Replace, Tombstone, columns
 from connector.state import dead_letters, observations
 from connector.state.database import chunks, upsert
-from connector.state.tables import CANONICAL, Bookmarks, ContactRoles, Contacts, Opportunities, Writes, table
+from connector.state.tables.canonical import CANONICAL, ContactRoles, Contacts, Opportunities
+from connector.state.tables.columns import table
+from connector.state.tables.control import Bookmarks, Writes
 
 BOOKMARKS = table(Bookmarks)
 CONTACTS = table(Contacts)

@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from connector.errors import StateError
 from connector.state.audit import append
 from connector.state.database import Database, Now
-from connector.state.tables import Plans, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Plans
 
 PLANS = table(Plans)
 Status = Literal["saved", "awaiting", "approved", "applied", "partial", "rejected", "superseded"]

@@ -10,7 +10,8 @@ from decimal import Decimal
 from sqlalchemy import select
 
 from connector.state.database import Database, upsert
-from connector.state.tables import ExchangeRates, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import ExchangeRates
 
 RATES = table(ExchangeRates)
 Dated = tuple[str, date, Decimal]

@@ -12,7 +12,8 @@ import orjson
 from sqlalchemy import JSON, Boolean, Connection, Date
 from sqlmodel import UTCDateTime
 
-from connector.state.tables import CANONICAL, DecimalText
+from connector.state.tables.canonical import CANONICAL
+from connector.state.tables.columns import DecimalText
 
 Row = dict[str, Any]
 

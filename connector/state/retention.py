@@ -12,7 +12,8 @@ from sqlalchemy import Connection, Integer, bindparam, cast, delete, func, selec
 from connector.state.audit import append
 from connector.state.database import Database, Now
 from connector.state.ledger import HELD
-from connector.state.tables import DeadLetters, Plans, Runs, RunStreams, Writes, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import DeadLetters, Plans, Runs, RunStreams, Writes
 
 RUNS = table(Runs)
 STREAMS = table(RunStreams)

@@ -11,7 +11,8 @@ from sqlalchemy import insert, select, update
 
 from connector.errors import StateError
 from connector.state.database import Database, Now, upsert
-from connector.state.tables import Runs, RunStreams, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Runs, RunStreams
 
 RUNS = table(Runs)
 STREAMS = table(RunStreams)

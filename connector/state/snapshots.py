@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import delete, select
 
 from connector.state.database import Database, upsert
-from connector.state.tables import SchemaSnapshots, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import SchemaSnapshots
 
 SNAPSHOTS = table(SchemaSnapshots)
 

@@ -30,7 +30,10 @@ from connector.state.retention import RetentionBook
 from connector.state.runs import RunBook
 from connector.state.snapshots import SnapshotBook
 from connector.state.survivors import aliases
-from connector.state.tables import CANONICAL, METADATA, Bookmarks, Changes, Opportunities, Owners, Runs, RunStreams, ScorecardRows, table
+from connector.state.tables import METADATA
+from connector.state.tables.canonical import CANONICAL, Changes, Opportunities, Owners, ScorecardRows
+from connector.state.tables.columns import table
+from connector.state.tables.control import Bookmarks, Runs, RunStreams
 from connector.state.witness import WitnessBook
 
 BOOKMARKS = table(Bookmarks)

@@ -14,7 +14,8 @@ from sqlalchemy import delete, select
 from connector.errors import LeaseHeld, SettingsError
 from connector.state.database import Database, upsert
 from connector.state.leases import Lease, LeaseBook, signature
-from connector.state.tables import RefreshTokens, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import RefreshTokens
 
 TOKENS = table(RefreshTokens)
 STREAM = "refresh token"

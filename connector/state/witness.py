@@ -6,7 +6,8 @@ from sqlalchemy import delete, select
 
 from connector.state.audit import append
 from connector.state.database import Database, Now, upsert
-from connector.state.tables import Witnessed, table
+from connector.state.tables.columns import table
+from connector.state.tables.control import Witnessed
 
 WITNESSED = table(Witnessed)
 

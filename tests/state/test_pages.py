@@ -35,7 +35,8 @@ from connector.model.records import (
 from connector.state.ledger import Image, Outcome
 from connector.state.pages import PageCounts
 from connector.state.store import Store
-from connector.state.tables import CANONICAL, METADATA
+from connector.state.tables import METADATA
+from connector.state.tables.canonical import CANONICAL
 
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
 

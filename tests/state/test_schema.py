@@ -21,7 +21,8 @@ from connector.errors import StateError
 from connector.model.records import KEYS, TABLES, Mapped, Opportunity, columns
 from connector.state import schema
 from connector.state.store import Store
-from connector.state.tables import CANONICAL, METADATA
+from connector.state.tables import METADATA
+from connector.state.tables.canonical import CANONICAL
 
 PROJECT = Path(connector.__file__).parents[1]
 

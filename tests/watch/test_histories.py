@@ -10,7 +10,8 @@ from sqlalchemy import delete, update
 
 from connector import watch
 from connector.errors import Finding
-from connector.state.tables import Changes, Opportunities, table
+from connector.state.tables.canonical import Changes, Opportunities
+from connector.state.tables.columns import table
 from tests.rig import NAME, Rig, opened
 
 CHANGES, DEALS = table(Changes), table(Opportunities)

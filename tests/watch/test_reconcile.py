@@ -13,7 +13,9 @@ from connector import reconcile, runs
 from connector.crms.hubspot import HubSpotCrm
 from connector.crms.salesforce import SalesforceCrm
 from connector.reconcile import Reconciler
-from connector.state.tables import Accounts, Activities, Changes, ContactRoles, Contacts, Gates, Opportunities, Reconciliations, table
+from connector.state.tables.canonical import Accounts, Activities, Changes, ContactRoles, Contacts, Gates, Opportunities
+from connector.state.tables.columns import table
+from connector.state.tables.control import Reconciliations
 from tests.rig import NAME, Rig, opened
 
 COUNTED = {

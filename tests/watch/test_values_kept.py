@@ -17,7 +17,8 @@ from connector.mapping.apply import Mapper
 from connector.mapping.load import load
 from connector.model.records import DeadLetter
 from connector.state.store import Store
-from connector.state.tables import Opportunities, table
+from connector.state.tables.canonical import Opportunities
+from connector.state.tables.columns import table
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
