@@ -72,7 +72,7 @@ class App:
     def definitions(self) -> Definitions:
         """Ladder, KPI settings and inputs."""
         from connector.connected import Definitions
-        from connector.kpis import inputs
+        from connector.kpis.inputs import reading as inputs
 
         found = inputs.load(self.resolved.mappings_dir, self.mappings.kpis.inputs)
         return Definitions(self.mappings.ladder, self.mappings.kpis, found, self.mappings.version)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from connector.clock import Calendar
 from connector.crms.base import Crm, Meter
-from connector.kpis.inputs import Inputs
+from connector.kpis.inputs.reading import Inputs
 from connector.mapping.apply import Mapper
 from connector.mapping.schema import CrmMapping
 from connector.mapping.stages import StageMap

@@ -12,15 +12,15 @@ from datetime import date
 from connector.connected import Definitions, MappedConnection
 from connector.crms.base import Grain
 from connector.errors import CODES, Finding
-from connector.kpis.account_cards import account_cards
-from connector.kpis.book import Book
-from connector.kpis.cards import Card
-from connector.kpis.closed import closed_cards
+from connector.kpis.book.book import Book
+from connector.kpis.cards.account import account_cards
+from connector.kpis.cards.card import Card
+from connector.kpis.cards.closed import closed_cards
+from connector.kpis.cards.contact import contact_cards
+from connector.kpis.cards.deal import Scorecard, scorecards
+from connector.kpis.cards.rep import rep_cards
+from connector.kpis.cards.snapshot import snapshot_cards
 from connector.kpis.compute import DEFINITION_VERSION, selected
-from connector.kpis.contact_cards import contact_cards
-from connector.kpis.rep_cards import rep_cards
-from connector.kpis.scorecards import Scorecard, scorecards
-from connector.kpis.snapshot_cards import snapshot_cards
 from connector.mapping.names import RECORD_CURRENCY
 from connector.mapping.places import Place
 from connector.scorecard import fields

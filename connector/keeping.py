@@ -13,7 +13,7 @@ from connector import alerts
 from connector.app import App
 from connector.errors import CODES, Finding, SettingsError, Undelivered
 from connector.kpis import baseline, compute, targets
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import Measure
 from connector.kpis.series import moving
 from connector.kpis.targets import Breach

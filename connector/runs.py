@@ -17,7 +17,7 @@ from connector.crms.base import OrgInfo, PushCost, PushPart
 from connector.errors import Blocked, ConnectorError, Finding, worst
 from connector.files import write_private
 from connector.forecast import Forecast, forecast
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.model.standing import Standing
 from connector.schedule import quiet
 from connector.scorecard import guards

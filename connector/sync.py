@@ -16,7 +16,7 @@ from connector import grains
 from connector.connected import Connected, Definitions, MappedConnection
 from connector.crms.base import OrgInfo, Record, Value
 from connector.errors import Blocked, Finding, LeaseHeld, MissingScope
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.model.records import DeadLetter
 from connector.pulls import Pull, PullReport, Report, StreamPull, live_stages, open_ids
 from connector.scorecard import fields

@@ -17,7 +17,7 @@ from connector.errors import CODES, ConnectorError, Finding, worst
 if TYPE_CHECKING:
     from connector.app import App
     from connector.crms.base import OrgInfo
-    from connector.kpis.book import Book
+    from connector.kpis.book.book import Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def _kpis(app: App, names: Sequence[str]) -> Iterator[Check]:
 
 def _inputs(book: Book, name: str) -> Iterator[Check]:
     """Inputs against the records of a connection, and the ledger against its deals, quarter by quarter."""
-    from connector.kpis import input_checks
+    from connector.kpis.inputs import checks as input_checks
 
     for finding in input_checks.against(book):
         failed = finding.severity == "error"

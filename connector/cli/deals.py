@@ -10,7 +10,7 @@ from connector.errors import StateError
 
 if TYPE_CHECKING:
     from connector.app import App
-    from connector.kpis.scorecards import Scorecard
+    from connector.kpis.cards.deal import Scorecard
     from connector.state.store import Seen
 
 

@@ -25,7 +25,7 @@ from connector.sandbox import process
 if TYPE_CHECKING:
     from connector.app import App
     from connector.errors import Finding
-    from connector.kpis.scorecards import Scorecard
+    from connector.kpis.cards.deal import Scorecard
     from connector.runs import RunReport
     from connector.sync import Report
 
@@ -80,7 +80,7 @@ def _remove_project(directory: Path) -> None:
 def _told(app: App, done: RunReport, report: Report) -> list[str | Table]:
     from connector import sync
     from connector.kpis import compute
-    from connector.kpis.scorecards import scorecards
+    from connector.kpis.cards.deal import scorecards
 
     text: list[str | Table] = ["THE WHOLE LOOP, ON THE SANDBOX", "", "1. Pulled", views.pulled(done.pulls, every=True)]
     text += ["", "2. Mapped: the company's own stages → one ladder", *(part for p in done.pulls for part in (stage_map(app, p.connection), ""))]

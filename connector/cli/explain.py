@@ -17,7 +17,7 @@ from connector.kpis.catalogue import NAMES
 
 if TYPE_CHECKING:
     from connector.app import App
-    from connector.kpis.book import Book
+    from connector.kpis.book.book import Book
     from connector.kpis.lineage import Counted, Record
 
 MEASURES, RECORDS = 12, 5
@@ -44,7 +44,7 @@ def explain(
 
 def _scorecard(app: App, id: str, key: str | None, connection: str | None, at: datetime | None) -> Answer:
     """The scorecard of an open deal, or one key of it."""
-    from connector.kpis.scorecards import scorecards
+    from connector.kpis.cards.deal import scorecards
 
     name, record = deals.find(app, id, connection)
     book = kpis.books(app, [name], at)[name]

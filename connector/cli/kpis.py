@@ -19,7 +19,7 @@ from connector.kpis.catalogue import NAMES
 
 if TYPE_CHECKING:
     from connector.app import App
-    from connector.kpis.book import Book
+    from connector.kpis.book.book import Book
     from connector.kpis.definition import Measure
 
 
@@ -217,8 +217,8 @@ def _parts(segments: Sequence[str]) -> dict[str, str]:
 
 def _from_file(path: Path, asked: _Asked, as_of: str | None, windows: Sequence[str]) -> Answer:
     from connector.kpis import compute as engine
+    from connector.kpis.cards.deal import scorecards
     from connector.kpis.definition import REGISTRY
-    from connector.kpis.scorecards import scorecards
 
     book = engine.from_file(path, as_of=as_of, windows=windows)
     chosen = asked.names or list(REGISTRY)

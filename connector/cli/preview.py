@@ -37,7 +37,7 @@ def preview(
 
 def _show(app: App, name: str, wanted: list[str] | None, limit: int, text: list[str], result: dict[str, object]) -> None:
     """The first open deals of a connection, or those wanted, added to text and result."""
-    from connector.kpis.scorecards import scorecards
+    from connector.kpis.cards.deal import scorecards
 
     cards = scorecards(kpis.books(app, [name], None)[name])
     seen = app.store.observed(name)

@@ -16,7 +16,7 @@ from connector.errors import Finding, InputError, UsageError
 
 if TYPE_CHECKING:
     from connector.app import App
-    from connector.kpis.book import Book
+    from connector.kpis.book.book import Book
     from connector.report.content import Report
 
 Format = Literal["html", "json", "csv", "parquet"]

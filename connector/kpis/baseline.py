@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import Measure, Unit
 from connector.kpis.series import Key, Point, keys, moving, points
 from connector.kpis.targets import number

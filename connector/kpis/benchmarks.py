@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from connector.kpis.book import Book, derived
+from connector.kpis.book.book import Book, derived
 from connector.kpis.shapes import by, survival
 from connector.kpis.stats import Curve
 

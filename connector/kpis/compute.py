@@ -13,7 +13,12 @@ from pydantic import ValidationError
 
 from connector.clock import parse_instant
 from connector.errors import InputError, MappingError
-from connector.kpis import (
+from connector.kpis.book.book import Book
+from connector.kpis.book.sections import SCHEMAS
+from connector.kpis.definition import REGISTRY, Kpi, Measure, Unit
+from connector.kpis.inputs.reading import from_rows, nearest
+from connector.kpis.parts import divided
+from connector.kpis.questions import (
     buyers,
     compliance,
     conversion,
@@ -21,7 +26,6 @@ from connector.kpis import (
     engagement,
     forecast,
     health,
-    inputs,
     kol,
     lead_sources,
     pipeline,
@@ -35,10 +39,6 @@ from connector.kpis import (
     unit_economics,
     velocity,
 )
-from connector.kpis.book import Book
-from connector.kpis.definition import REGISTRY, Kpi, Measure, Unit
-from connector.kpis.parts import divided
-from connector.kpis.sections import SCHEMAS
 from connector.model.kpi_settings import KpiSettings, Selection
 from connector.model.ladder import Ladder
 
@@ -73,7 +73,7 @@ def known(names: Iterable[str]) -> list[Kpi]:
     found = []
     for name in names:
         if name not in REGISTRY:
-            near = inputs.nearest(name, REGISTRY)
+            near = nearest(name, REGISTRY)
             raise MappingError(f"unknown KPI {name!r}" + (f"; did you mean {near}?" if near else ""), code="SC-E022", next_step="connector kpis list")
         found.append(REGISTRY[name])
     return found
@@ -190,7 +190,7 @@ def from_inputs(given: Mapping[str, Any], name: str = "inputs") -> Book:
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{name}: inputs: {error}") from None
     files = _mapping(given.get("files") or {}, f"{name}: inputs.files")
-    read = inputs.from_rows({file: _rows(rows, f"{name}: inputs.files.{file}") for file, rows in files.items()})
+    read = from_rows({file: _rows(rows, f"{name}: inputs.files.{file}") for file, rows in files.items()})
     windows = tuple(given.get("windows") or ())
     return Book.build(
         crm, as_of=as_of, ladder=ladder, settings=settings, inputs=read, snapshots=snapshots, extra_windows=windows, observed_since=since
@@ -223,5 +223,5 @@ def _rows(value: Any, place: str) -> list[Mapping[str, Any]]:
 def _only(value: Mapping[str, Any], allowed: Sequence[str], place: str) -> None:
     for key in value:
         if key not in allowed:
-            near = inputs.nearest(key, allowed)
+            near = nearest(key, allowed)
             raise InputError(f"{place}: unknown key {key}" + (f"; did you mean {near}?" if near else ""))

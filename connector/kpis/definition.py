@@ -12,7 +12,7 @@ from connector.kpis.catalogue import NAMES
 if TYPE_CHECKING:
     import polars as pl
 
-    from connector.kpis.book import Book
+    from connector.kpis.book.book import Book
 
 Unit = Literal[
     "money", "x", "ratio", "days", "months", "count", "per_week", "per_30d", "score", "points", "bool", "label", "list",

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from connector.kpis.input_tables import PLACE
+from connector.kpis.inputs.tables import PLACE
 
 IDENTITIES = ("input", "snapshot", "ticket", "lead", "activity", "contact", "opportunity", "owner", "account")
 """The kinds of record, the narrower first: a ticket has an account, not the other way round."""

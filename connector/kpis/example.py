@@ -11,7 +11,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any, Self
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import REGISTRY, Measure
 
 LADDER = {

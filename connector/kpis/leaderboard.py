@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from connector.kpis.book import Book
-from connector.kpis.team import points
+from connector.kpis.book.book import Book
+from connector.kpis.questions.team import points
 
 WARNING = "counting activity is a trap (medtech CRO KPIs)"
 """What the source says of it; stands beside every leaderboard."""

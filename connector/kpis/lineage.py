@@ -8,10 +8,10 @@ from typing import Any
 
 import polars as pl
 
-from connector.kpis.book import Book, derived
+from connector.kpis.book.book import Book, derived
+from connector.kpis.book.keys import account_index, contact_index, key_index, owner_index
 from connector.kpis.definition import Kpi, Measure
-from connector.kpis.input_tables import PLACE
-from connector.kpis.keys import account_index, contact_index, key_index, owner_index
+from connector.kpis.inputs.tables import PLACE
 
 Fields = dict[str, Any]
 

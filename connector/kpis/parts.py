@@ -8,9 +8,9 @@ from dataclasses import replace
 import polars as pl
 
 from connector.errors import MappingError
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.book.populations import COLUMNS, DIMENSIONS
 from connector.kpis.personas import personas
-from connector.kpis.populations import COLUMNS, DIMENSIONS
 
 SLICES = (*DIMENSIONS, "type", "persona", "pipeline")
 """What a company may be divided by, beside the dimensions that a mapping adds."""

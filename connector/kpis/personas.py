@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from connector.kpis.book import Book, derived
+from connector.kpis.book.book import Book, derived
 from connector.kpis.shapes import by
 
 

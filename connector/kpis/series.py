@@ -8,8 +8,8 @@ from datetime import date
 from typing import Any
 
 from connector.clock import Calendar
-from connector.kpis.book import Book, derived
-from connector.kpis.windows import add_months
+from connector.kpis.book.book import Book, derived
+from connector.kpis.book.windows import add_months
 
 
 @dataclass(frozen=True, slots=True)

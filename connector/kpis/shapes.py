@@ -7,11 +7,11 @@ from decimal import Decimal
 
 import polars as pl
 
+from connector.kpis.book.money import total
+from connector.kpis.book.windows import Window
 from connector.kpis.definition import Reason, Row
 from connector.kpis.evidence import of_deals
-from connector.kpis.money import total
 from connector.kpis.stats import Curve, kaplan_meier, wilson
-from connector.kpis.windows import Window
 
 MEAN_MEDIAN: Mapping[str, str] = {"mean": "mean", "median": "median"}
 QUANTILES: Mapping[str, float] = {"km_median": 0.5, "km_p75": 0.75, "km_p90": 0.9}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import Measure, Unit
 from connector.kpis.series import Key, Point, months, moving, points
 from connector.model.kpi_settings import Target

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from connector.kpis.cards.deal import scorecards
 from connector.kpis.definition import Measure
-from connector.kpis.pipeline import weighted
-from connector.kpis.programme import FIELDS, data_gaps
-from connector.kpis.scorecards import scorecards
+from connector.kpis.questions.pipeline import weighted
+from connector.kpis.questions.programme import FIELDS, data_gaps
 from connector.report import words
 from connector.report.content import Cell, Chart, Column, Figure, Section, Stale, Table, Value
 from connector.report.look import Look

@@ -11,10 +11,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.book.money import MONEY
 from connector.kpis.compute import document
 from connector.kpis.definition import Measure
-from connector.kpis.money import MONEY
 from connector.report.content import Stale
 
 MEASURES: Mapping[str, type[pl.DataType]] = {

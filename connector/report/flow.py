@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import polars as pl
 
 from connector.kpis.benchmarks import gate_limits
-from connector.kpis.book import Book
-from connector.kpis.conversion import entrants, reaching, winning
+from connector.kpis.book.book import Book
+from connector.kpis.cards.text import day_text
+from connector.kpis.questions.conversion import entrants, reaching, winning
 from connector.kpis.shapes import by, survival
 from connector.kpis.stats import Curve, wilson
-from connector.kpis.text import day_text
 from connector.model.ladder import Rung
 from connector.report import words
 from connector.report.content import Cell, Chart, Column, Figure, Section, Table, Value

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.cards.text import day_text, stage_label
 from connector.kpis.definition import REGISTRY, Measure
-from connector.kpis.text import day_text, stage_label
 from connector.report.content import Cell
 
 

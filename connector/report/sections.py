@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from zoneinfo import ZoneInfo
 
 from connector.kpis import compute, targets
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.cards.text import day_text
 from connector.kpis.definition import Measure
-from connector.kpis.text import day_text
 from connector.report import deals, flow, team, weekly
 from connector.report.content import Report, Section
 from connector.report.look import Look

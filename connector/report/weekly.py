@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.book.windows import add_months
+from connector.kpis.cards.text import MONTHS, day_text
 from connector.kpis.definition import Measure
-from connector.kpis.text import MONTHS, day_text
-from connector.kpis.windows import add_months
 from connector.report import words
 from connector.report.content import Card, Cell, Chart, Column, Figure, Mark, Section, Table
 from connector.report.look import Look

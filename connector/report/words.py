@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import computable
 from connector.kpis.definition import REGISTRY, Measure
 from connector.report.content import Cell, Mark

@@ -25,9 +25,9 @@ from connector.cli.init import create
 from connector.cli.kpis import books
 from connector.cli.main import main
 from connector.clock import SystemClock
-from connector.kpis.book import Book
-from connector.kpis.conversion import running_pilots
-from connector.kpis.scorecards import Scorecard, scorecards
+from connector.kpis.book.book import Book
+from connector.kpis.cards.deal import Scorecard, scorecards
+from connector.kpis.questions.conversion import running_pilots
 from connector.sandbox.server import serving
 from connector.sandbox.world import World
 

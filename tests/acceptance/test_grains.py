@@ -12,11 +12,11 @@ import requests
 
 from connector import sync
 from connector.app import App
-from connector.kpis.account_cards import account_cards
-from connector.kpis.book import Book
-from connector.kpis.contact_cards import contact_cards
-from connector.kpis.rep_cards import rep_cards
-from connector.kpis.scorecards import scorecards
+from connector.kpis.book.book import Book
+from connector.kpis.cards.account import account_cards
+from connector.kpis.cards.contact import contact_cards
+from connector.kpis.cards.deal import scorecards
+from connector.kpis.cards.rep import rep_cards
 from connector.model import scorecard_fields
 from connector.sandbox.hubspot.oauth import SYNC_SCOPES
 from connector.scorecard import fields

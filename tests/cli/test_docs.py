@@ -74,7 +74,7 @@ def test_the_catalogue_names_every_kpi_in_the_module_that_declares_it() -> None:
     assert set(REGISTRY) == set(NAMES)
     assert len(NAMES) == len(set(NAMES))
     for question, names in BY_QUESTION.items():
-        assert {n for n, k in REGISTRY.items() if k.rows.__module__ == f"connector.kpis.{question}"} == set(names)
+        assert {n for n, k in REGISTRY.items() if k.rows.__module__ == f"connector.kpis.questions.{question}"} == set(names)
 
 
 def test_kpis_md_has_every_kpi_with_its_five_facts() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import from_inputs
 from connector.kpis.definition import Measure
 from connector.kpis.example import Example

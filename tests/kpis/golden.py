@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from connector.kpis.cards.deal import scorecards
 from connector.kpis.compute import compute, from_inputs
 from connector.kpis.definition import REGISTRY, Measure
-from connector.kpis.scorecards import scorecards
 
 FILE = Path(__file__).with_name("golden.json")
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

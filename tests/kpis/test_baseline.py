@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from connector.kpis.baseline import Progress, document, names, progress
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import compute
 from connector.kpis.definition import Measure
 from connector.kpis.example import example

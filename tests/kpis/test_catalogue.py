@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from connector.kpis.compute import from_inputs
 from connector.kpis.definition import REGISTRY, Measure
 from connector.kpis.evidence import IDENTITIES, identity
-from connector.kpis.input_tables import TABLES
+from connector.kpis.inputs.tables import TABLES
 from tests.kpis.changes import converted, haunted, shuffled
 from tests.kpis.strategies import KINDS, Given, books
 

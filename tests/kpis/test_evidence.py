@@ -7,7 +7,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import REGISTRY
 from connector.kpis.evidence import IDENTITIES, identity, of_deals, of_inputs, of_snapshots, together
 

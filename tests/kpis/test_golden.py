@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector.clock import Calendar
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
+from connector.kpis.cards.deal import scorecards
 from connector.kpis.compute import PRESETS, compute, from_file, from_inputs
 from connector.kpis.definition import REGISTRY, Measure
-from connector.kpis.scorecards import scorecards
 from tests.kpis import golden
 from tests.kpis.golden import FILE, GOLDEN
 
@@ -139,7 +139,7 @@ def test_deleted_deals_and_later_rows_change_nothing(usual: tuple[list[dict[str,
 
 def test_typed_values_give_the_same_as_json_text(usual: tuple[list[dict[str, object]], dict[str, Any]]) -> None:
     """The state yields frames of dates, instants and Decimals; a file yields text and numbers."""
-    from connector.kpis.sections import frame
+    from connector.kpis.book.sections import frame
 
     typed = copy.deepcopy(GOLDEN["inputs"])
     frames = {section: frame(section, rows) for section, rows in typed["crm"].items()}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import compute
 from connector.kpis.definition import Measure
 from connector.kpis.example import Example, example

@@ -9,7 +9,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from connector.errors import Finding, MappingError
-from connector.kpis import parts, populations
+from connector.kpis import parts
+from connector.kpis.book import populations
 from connector.mapping import names
 from connector.mapping.load import MappingSet, load
 from connector.mapping.schema import json_schemas

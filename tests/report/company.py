@@ -11,7 +11,7 @@ from connector import keeping, runs
 from connector.app import App
 from connector.cli.init import create
 from connector.clock import SystemClock
-from connector.kpis.windows import add_months
+from connector.kpis.book.windows import add_months
 from connector.sandbox.server import serving
 from connector.sandbox.world import World
 

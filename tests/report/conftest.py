@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import from_inputs
 from connector.report import sections
 from connector.report.content import Report

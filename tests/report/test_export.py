@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.compute import document
 from connector.kpis.definition import Measure
 from connector.report import export, sections

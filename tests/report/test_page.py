@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.example import example
 from connector.model.kpi_settings import KpiSettings
 from connector.report import page, sections

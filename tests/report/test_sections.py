@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from connector.kpis.book import Book
+from connector.kpis.book.book import Book
 from connector.kpis.definition import REGISTRY
 from connector.kpis.example import Example, example
 from connector.model.kpi_settings import KpiSettings

@@ -1,0 +1,1 @@
+"""What a KPI reads: the book, and how its frames are made."""

@@ -1,0 +1,1 @@
+"""What no CRM holds, from files: read, described, held against the records."""

@@ -1,0 +1,1 @@
+"""One module per question of the catalogue, one function per KPI."""
