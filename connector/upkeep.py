@@ -12,13 +12,14 @@ from connector import alerts
 from connector.alerts import Announcement
 from connector.app import App
 from connector.crms.base import Grain
-from connector.errors import CODES, Blocked, Finding, LeaseHeld, SettingsError, Undelivered
+from connector.errors import CODES, Blocked, ConnectorError, Finding, LeaseHeld, SettingsError, Undelivered
 from connector.files import write_private
 from connector.scorecard import plan as planning
 from connector.scorecard.plan import Plan
 from connector.state.audit import Verdict, proven
 from connector.state.plans import SavedPlan
 from connector.state.retention import Gone, Spans
+from connector.sync import PUSH
 
 Change = Callable[[Plan], Plan]
 TABLES: Mapping[Grain, str] = {"opportunity": "opportunities", "companion": "opportunities", "account": "accounts", "contact": "contacts"}
@@ -65,8 +66,8 @@ def _own_file(app: App, saved: SavedPlan) -> Path | None:
 
 
 def scrub(app: App, name: str) -> list[str]:
-    """Records of a connection that the CRM no longer has go from saved plans, whose files get another hash, recorded with the one before.
-    Returns the plans that were rewritten."""
+    """Records of a connection that the CRM no longer has go from what pushes say of them and from saved plans, whose files get another hash,
+    recorded with the one before. Returns the plans that were rewritten."""
     places = app.mapped(name).mapper.places
     gone = {
         planning.reference(grain, places[grain].object, id)
@@ -75,6 +76,7 @@ def scrub(app: App, name: str) -> list[str]:
         for id in app.store.census.gone(name, table)
     }
     gone |= app.store.census.gone(name, "opportunities")  # a plan of before the companion
+    app.store.dead_letters.gone(name, PUSH, sorted(gone))
     return _without(app, lambda plan: _scrubbed(plan, name, gone), "records deleted in the CRM") if gone else []
 
 
@@ -153,11 +155,17 @@ class Upkeep:
 
 
 def daily(app: App) -> Upkeep:
-    """Purge, prove the audit chain, and tell its head to the log and to every channel: a chain cannot show by itself that its tail was cut.
+    """Purge, scrub what a crash left unscrubbed, prove the audit chain, and tell its head to the log and to every channel: a chain cannot show by
+    itself that its tail was cut.
 
     Raises StateError SC-E185 where it is broken, after the channels were told that.
     """
     purged = purge(app)
+    for name in app.resolved.settings.connections:
+        try:
+            scrub(app, name)
+        except ConnectorError as error:  # a mapping that does not load stops every run and says so there; the audit is proven all the same
+            log.warning("not scrubbed", extra={"connection": name, "error": error.message})
     verdict = app.store.audit.verify()
     if verdict.broken is not None:
         why: dict[str, str | int] = {"row": verdict.broken, "why": str(verdict.why)}

@@ -170,6 +170,29 @@ def test_a_dead_letter_loses_its_words_with_its_record(rig: Any) -> None:
     assert letters == {rig.deals[0]: ("resolved", "the record is gone"), rig.deals[1]: ("open", f"{CANARY} said the rule")}
 
 
+@pytest.mark.parametrize("crm", [SF])
+def test_what_was_said_of_a_companion_goes_with_its_deal_within_a_day(rig: Any) -> None:
+    """Its dead letters carry the companion's object and the deal's id. A mapping that does not load only waits for its turn."""
+    from connector.model.records import DeadLetter
+
+    rig.pull()
+    rig.delete(rig.deals[0])
+    rig.advance(days=1)
+    rig.pull()
+    mapping = rig.root / "mappings" / "salesforce.yaml"
+    whole = mapping.read_text(encoding="utf-8")
+    mapping.write_text(whole.replace("  # mode: two_fields", "  mode: companion  #"), encoding="utf-8")
+    rig.reopen()
+    names = [f"KPI_Scorecard__c:{deal}" for deal in rig.deals[:2]]
+    rig.app.store.dead_letters.add(NAME, [DeadLetter("push", name, "SC-E121", f"{CANARY} said the rule") for name in names])
+    upkeep.daily(rig.app)
+    letters = {x.record: (x.status, x.message) for x in rig.app.store.dead_letters.find(status=None)}
+    assert letters == {names[0]: ("resolved", "the record is gone"), names[1]: ("open", f"{CANARY} said the rule")}
+    mapping.write_text("crm: [", encoding="utf-8")
+    rig.reopen()
+    assert upkeep.daily(rig.app).verdict.broken is None
+
+
 # -- a connection that is removed ------------------------------------------------------------------------------------------------
 
 

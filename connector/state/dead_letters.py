@@ -111,6 +111,11 @@ class DeadLetterBook:
         with self._database.write() as db:
             return settle(db, connection, stream, set(records), (), self._clock.now())
 
+    def gone(self, connection: str, stream: str, records: Sequence[str]) -> None:
+        """These records of a stream are gone: see :func:`scrub`."""
+        with self._database.write() as db:
+            scrub(db, connection, (stream,), records, self._clock.now())
+
     def find(self, connection: str | None = None, *, status: str | None = "open", stream: str | None = None, limit: int = 1000) -> list[Letter]:
         """Newest first. One whose time of being ignored has passed counts as open. ``status`` None: all."""
         query = select(LETTERS).order_by(LETTERS.c.last_at.desc(), LETTERS.c.id.desc())
