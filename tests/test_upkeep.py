@@ -226,10 +226,33 @@ def test_only_its_tables_leave_the_settings(tmp_path: Path) -> None:
         place.read_text() == '# of the whole company\n[project]\nname = "revops"\n\n[connections.two]\ncrm = "hubspot"\n\n[guards]\nmax_clears = 1\n'
     )
     assert place.stat().st_mode & 0o777 == 0o640
-    place.write_text('[connections]\none = {crm = "hubspot"}\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ('[connections]\none = {crm = "hubspot"}\ntwo = {crm = "hubspot"}  # ours\n', '[connections]\ntwo = {crm = "hubspot"}  # ours\n'),
+        ('connections.one.crm = "hubspot"\nconnections.two.crm = "hubspot"\n', 'connections.two.crm = "hubspot"\n'),
+        ('[connections.one]\ncrm = "hubspot"\n[guards]\n[connections.two]\n[connections.one.limits]\n', "[guards]\n[connections.two]\n"),
+        ('[project]\nname = """\n[connections.one]\n"""\n[connections.one]\n', '[project]\nname = """\n[connections.one]\n"""\n'),
+        ('[connections.one]\ncrm = "hubspot"\n', ""),
+    ],
+    ids=["inline", "dotted", "in two places", "named in a text", "the last"],
+)
+def test_a_connection_leaves_the_settings_however_it_is_spelled(tmp_path: Path, text: str, left: str) -> None:
+    place = tmp_path / settings.FILE
+    place.write_text(text)
+    settings_file.without_connection(tmp_path, "one")
+    assert place.read_text() == left
+
+
+def test_settings_that_would_lose_more_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / settings.FILE
+    place.write_text(TOML)
+    monkeypatch.setattr("tomlkit.dumps", lambda document: "")
     with pytest.raises(SettingsError, match="by itself"):
         settings_file.without_connection(tmp_path, "one")
-    assert "one" in place.read_text()
+    assert place.read_text() == TOML
 
 
 @both
