@@ -90,13 +90,6 @@ class MappingError(ConnectorError):
     default_code = "SC-E020"
 
 
-class PrivacyError(ConnectorError):
-    """A denied or sensitive field was asked for."""
-
-    exit_code = 4
-    default_code = "SC-E190"
-
-
 class InputError(ConnectorError):
     """A file given to a command cannot be read as what it should be."""
 

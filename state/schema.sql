@@ -368,16 +368,6 @@ CREATE TABLE snapshots (
     n INTEGER,
     PRIMARY KEY (connection, kpi, variant, subject, window, "on")
 );
-CREATE TABLE stages_seen (
-    connection VARCHAR NOT NULL,
-    pipeline VARCHAR NOT NULL,
-    stage VARCHAR NOT NULL,
-    label VARCHAR NOT NULL,
-    active BOOLEAN NOT NULL,
-    first_seen DATETIME NOT NULL,
-    last_seen DATETIME NOT NULL,
-    PRIMARY KEY (connection, pipeline, stage)
-);
 CREATE TABLE tickets (
     connection VARCHAR NOT NULL,
     id VARCHAR NOT NULL,

@@ -13,11 +13,10 @@ from sqlalchemy.dialects.sqlite import insert
 from connector.state.audit import append
 from connector.state.database import Database, Now, upsert
 from connector.state.tables.columns import table
-from connector.state.tables.control import Connections, Pauses, StagesSeen
+from connector.state.tables.control import Connections, Pauses
 
 CONNECTIONS = table(Connections)
 PAUSES = table(Pauses)
-STAGES = table(StagesSeen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +38,8 @@ class Pause:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class SeenStage:
-    """A stage that the CRM offers or once did."""
-
-    pipeline: str
-    stage: str
-    label: str
-    active: bool
-    first_seen: datetime | None = None
-    last_seen: datetime | None = None
-
-
 class ConnectionBook:
-    """Org, latch, pauses and stages, per connection."""
+    """Org, latch and pauses, per connection."""
 
     def __init__(self, database: Database, clock: Now) -> None:
         self._database = database
@@ -123,25 +110,6 @@ class ConnectionBook:
         with self._database.read() as db:
             row = db.execute(select(PAUSES).where(PAUSES.c.connection == connection)).first()
         return None if row is None else Pause(row.connection, row.reason, row.since)
-
-    def see_stages(self, connection: str, stages: Iterable[SeenStage]) -> None:
-        """Note what the CRM offers now. Stages that it no longer offers stay, with the day they were last seen."""
-        now = self._clock.now()
-        rows = [
-            {
-                "connection": connection, "pipeline": stage.pipeline, "stage": stage.stage, "label": stage.label, "active": stage.active,
-                "first_seen": now, "last_seen": now,
-            }
-            for stage in stages
-        ]  # fmt: skip
-        with self._database.write() as db:
-            upsert(db, STAGES, rows, keep=("first_seen",))
-
-    def stages_seen(self, connection: str) -> list[SeenStage]:
-        """By pipeline and stage."""
-        query = select(STAGES).where(STAGES.c.connection == connection).order_by(STAGES.c.pipeline, STAGES.c.stage)
-        with self._database.read() as db:
-            return [SeenStage(row.pipeline, row.stage, row.label, row.active, row.first_seen, row.last_seen) for row in db.execute(query)]
 
     def _row(self, connection: str) -> Any:
         with self._database.read() as db:

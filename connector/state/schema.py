@@ -15,7 +15,7 @@ from connector.state.tables import METADATA
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
-HEAD = "0010"
+HEAD = "0011"
 """The newest revision in ``migrations/versions``. A test compares the two, so that start-up need not import alembic."""
 HEADER = "-- Generated from the migrations by `python -m connector.state.schema`; a test compares. Do not edit.\n"
 

@@ -187,18 +187,6 @@ class Store:
                     found[heirs.get(row.opportunity, row.opportunity)].add(row.id)
         return found
 
-    def stage_mismatches(self, connection: str) -> list[str]:
-        """Live deals whose present stage is not the last one of their history: one of the two was read too early, or is wrong."""
-        last = (
-            select(CHANGES.c.opportunity, CHANGES.c.value)
-            .where(CHANGES.c.connection == connection, CHANGES.c.field == "stage")
-            .order_by(CHANGES.c.opportunity, CHANGES.c.at, CHANGES.c.id)
-        )
-        with self.database.read() as db:
-            newest = {row.opportunity: row.value for row in db.execute(last)}
-            deals = db.execute(select(DEALS.c.id, DEALS.c.raw_stage).where(*_live(DEALS, connection)).order_by(DEALS.c.id))
-            return [row.id for row in deals if row.id in newest and newest[row.id] != row.raw_stage]
-
     def versions(self, connection: str, name: str, ids: Sequence[str]) -> dict[str, str]:
         """id → version as received, of those deals that the state holds alive. Tables without versions answer with nothing."""
         found: dict[str, str] = {}
@@ -233,12 +221,6 @@ class Store:
         query = select(DEALS.c.id, owners.c.name).join(owners, on).where(*_live(DEALS, connection), owners.c.name.is_not(None))
         with self.database.read() as db:
             return {row.id: row.name for row in db.execute(query)}
-
-    def live_ids(self, connection: str, name: str) -> set[str]:
-        """Ids that the state holds alive in a canonical table that has ids: to be compared with the CRM's after a full pull."""
-        target = CANONICAL[name]
-        with self.database.read() as db:
-            return set(db.scalars(select(target.c.id).where(*_live(target, connection))))
 
     def fate(self, connection: str, id: str) -> str | None:
         """What became of a record by its exact id: ``live``, ``deleted`` or ``merged into ID``; None where the state never saw it."""

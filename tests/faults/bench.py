@@ -32,7 +32,7 @@ TUNED: Mapping[str, dict[str, Any]] = {
 """Variant → settings of its adapter: small pages, so that there is a middle."""
 ROWS: Mapping[str, tuple[str, ...]] = {
     "owners": (), "accounts": (), "contacts": (), "opportunities": (), "changes": (), "gates": (), "contact_roles": (), "activities": (),
-    "leads": (), "tickets": (), "line_items": (), "set_aside": (), "stages_seen": (), "observations": (),
+    "leads": (), "tickets": (), "line_items": (), "set_aside": (), "observations": (),
     "dead_letters": ("id", "run", "count", "first_at", "last_at"), "schema_snapshots": ("taken_at",),
 }  # fmt: skip
 """Tables that must end equal → columns that are bookkeeping of runs. Not here: runs, their streams, calls, leases,

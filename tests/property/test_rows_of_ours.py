@@ -106,8 +106,7 @@ class RowsOfOurs(RuleBasedStateMachine):
     def _pull(self) -> None:
         """The rows as they are, and those that went; then what a crash left."""
         rows = self._rows()
-        with self.store.database.read():
-            known = self.store.live_ids(NAME, "scorecard_rows")
+        known = self.store.census.held(NAME, "scorecards", "scorecard_rows")
         seen = [
             Mapped(rows=(ScorecardRow(f"{OBJECT}:{id}", str(r.values[KEY]), r.version, {f: _text(r, f) for f in OWN}),)) for id, r in rows.items()
         ]

@@ -19,7 +19,6 @@ from connector.clock import FixedClock
 from connector.errors import LeaseHeld, StateError
 from connector.model.records import DeadLetter, Mapped, Opportunity, Tombstone
 from connector.model.standing import Standing
-from connector.state.connections import SeenStage
 from connector.state.ledger import Image, Outcome
 from connector.state.runs import StreamCounts
 from connector.state.store import Store
@@ -317,17 +316,6 @@ def test_a_latch_holds_for_the_refused_credential_only(store: Store, clock: Fixe
     store.connections.unlatch("c")
     assert store.connections.latched("c") is None
     assert store.connections.checked_at("c") == clock.now()
-
-
-def test_stages_seen(store: Store, clock: FixedClock) -> None:
-    first = clock.now()
-    store.connections.see_stages("c", [SeenStage("main", "trial", "Trial", True), SeenStage("main", "demo", "Demo", True)])
-    clock.sleep(86400)
-    store.connections.see_stages("c", [SeenStage("main", "demo", "Demo / in-service", True)])
-    assert store.connections.stages_seen("c") == [
-        SeenStage("main", "demo", "Demo / in-service", True, first, clock.now()),
-        SeenStage("main", "trial", "Trial", True, first, first),
-    ]
 
 
 def test_push_rejections_are_dead_letters(store: Store) -> None:

@@ -235,7 +235,6 @@ def test_an_owner_who_left_keeps_the_name(store: Store) -> None:
 def test_a_merge_of_a_record_never_seen_is_kept(store: Store) -> None:
     save(store, Mapped((Account("a2"),), tombstones=(Tombstone("accounts", "a1", merged_into="a2"),)))
     assert {row["id"]: row["merged_into"] for row in rows(store, "accounts")} == {"a1": "a2", "a2": None}
-    assert store.live_ids("c", "accounts") == {"a2"}
 
 
 def test_deleted_and_back_within_one_page(store: Store) -> None:
@@ -465,11 +464,6 @@ def test_ids_of_two_objects_are_two_records(store: Store) -> None:
     save(store, Mapped(tombstones=(Tombstone("opportunities", "7"),)))
     assert [(w.object, w.after, w.scrubbed) for w in store.ledger.of_run(1)] == [("deals", None, True), ("companies", "10", False)]
     assert store.census.gone("c", "opportunities") == {"7"}
-
-
-def test_present_stage_against_history(store: Store) -> None:
-    save(store, WHOLE, Mapped((Opportunity("d2", raw_stage="Won"), Change("h9", "d2", "stage", "Demo", T0))), Opportunity("d3", raw_stage="Demo"))
-    assert store.stage_mismatches("c") == ["d2"]
 
 
 def test_forgetting_a_connection(store: Store) -> None:

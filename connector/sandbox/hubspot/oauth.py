@@ -87,10 +87,6 @@ class Tokens:
             return Access(token, scopes=SYNC_SCOPES)
         return known or (Access(token) if token.startswith("sandbox-") else None)
 
-    def refresh_token_of(self, token: str) -> str | None:
-        """The refresh token that an access token came from."""
-        return self._refresh_of.get(token)
-
     def is_refresh_token(self, token: str) -> bool:
         """True for a refresh token that was given out or used and is still good."""
         return token not in self._ended and token in self._refresh_of.values()

@@ -283,19 +283,6 @@ class AlertsTold(SQLModel, table=True):
     content: dict[str, Any] = Field(sa_type=JSON)
 
 
-class StagesSeen(SQLModel, table=True):
-    """Stages that the CRM has offered, with the days between which it did."""
-
-    __tablename__ = "stages_seen"
-    connection: str = key_column()
-    pipeline: str = key_column()
-    stage: str = key_column()
-    label: str
-    active: bool = True
-    first_seen: datetime
-    last_seen: datetime
-
-
 class Pauses(SQLModel, table=True):
     """Connections that may not be written to until somebody resumes them."""
 
