@@ -36,10 +36,10 @@ def load_plan(app: App, path: Path) -> Plan:
     return made
 
 
-def check_guards(app: App, made: Plan, *, allow_large: bool, scheduled: bool = False) -> dict[str, list[Finding]]:
-    """The guards again, just before applying. Approval answers those that are about the plan itself; without one the person who applies
-    answers for a first fill, and for the share guards where ``allow_large`` says so. Quiet hours bind schedules only. What was answered for
-    is recorded where nothing else stops the plan."""
+def check_guards(app: App, made: Plan, name: str, *, allow_large: bool, scheduled: bool = False) -> list[Finding]:
+    """The guards of one connection again, just before applying. Approval answers those that are about the plan itself; without one the person
+    who applies answers for a first fill, and for the share guards where ``allow_large`` says so. Quiet hours bind schedules only. What was
+    answered for is recorded where nothing else stops the plan."""
     witness.look(app)
     saved = app.store.plans.get(made.id)
     answered = LIFTED if saved.status == "approved" else frozenset({"SC-E107"})
@@ -48,18 +48,16 @@ def check_guards(app: App, made: Plan, *, allow_large: bool, scheduled: bool = F
         answered |= {"SC-E102"}
     if not scheduled:
         answered |= {QUIET}
-    found = {}
-    for scope in made.scopes:
-        with app.connected(scope.connection) as connected:
-            info = connected.crm.check()
-            connected.note()
-            budget = app.budget(connected.name, connected.crm.meter)
-        trips = trips_of(app, made, scope.connection, info, budget)
-        found[scope.connection] = [t for t in trips if t.code not in answered]
-        lifted = [f"{t.code} {t.message}" for t in trips if t.code in answered]
-        if lifted and not found[scope.connection]:
-            detail = {"plan": made.id, "sha256": saved.sha256, "connection": scope.connection, "guards": lifted, "by": by}
-            app.store.audit.add("guard.overridden", f"plan {made.id}", detail)
+    with app.connected(name) as connected:
+        info = connected.crm.check()
+        connected.note()
+        budget = app.budget(name, connected.crm.meter)
+    trips = trips_of(app, made, name, info, budget)
+    found = [t for t in trips if t.code not in answered]
+    lifted = [f"{t.code} {t.message}" for t in trips if t.code in answered]
+    if lifted and not found:
+        detail = {"plan": made.id, "sha256": saved.sha256, "connection": name, "guards": lifted, "by": by}
+        app.store.audit.add("guard.overridden", f"plan {made.id}", detail)
     return found
 
 
@@ -94,7 +92,7 @@ def apply_approved(app: App, name: str, *, trigger: str, report: Report | None =
             made = _still_valid(app, saved)
             if not made.of(name):
                 continue
-            trips = check_guards(app, made, allow_large=False, scheduled=True)[name]
+            trips = check_guards(app, made, name, allow_large=False, scheduled=True)
             if trips:
                 done.pushes.append(PushReport(name, trips=tuple(trips)))
             else:

@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from connector import grains, sync
+from connector import grains, plan_files, sync
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import Crm, OrgInfo, Record, inputs_hash
 from connector.errors import Blocked, UsageError
-from connector.files import write_private
 from connector.mapping.names import nearest
 from connector.runs import noted, recorded
 from connector.scorecard import fields
@@ -102,11 +101,9 @@ def _push(app: App, connected: Connected, undone: Undone, run: int, report: Repo
     """Pause, save the plan, write."""
     name, made = undone.connection, undone.plan
     app.store.connections.pause(name, f"rollback of run {undone.of_run}")
-    path, data = app.resolved.state_dir / "plans" / f"{made.id}.json", planning.dumps(made)
-    write_private(path, data)
-    sha256 = planning.digest(data)
     summary = {**made.counts(), "connections": [name]}
-    app.store.plans.save(made.id, path=str(path), sha256=sha256, summary=summary, reason=f"rollback of run {undone.of_run}")
+    made, _, sha256 = plan_files.save(app, made, summary, reason=f"rollback of run {undone.of_run}")
+    undone.plan = made
     begun = {"run": run, "of_run": undone.of_run, "plan": made.id, "sha256": sha256, "left": len(undone.left)}
     app.store.audit.add("rollback.began", f"{name} run {undone.of_run}", begun)
     connected.crm.meter.pushing = True
@@ -241,4 +238,4 @@ def _plan(app: App, connected: Connected, info: OrgInfo, run: int, updates: Sequ
         connection=connected.name, crm=connected.mapped.kind, org_id=info.org_id, mapping=app.definitions.version, as_of=info.now.isoformat(),
         population=population, unchanged=population - len(updates), held=0, rollback_of=run,
     )  # fmt: skip
-    return Plan(app.store.plans.next_id(), app.clock.now().isoformat(), (scope,), tuple(updates))
+    return Plan("", app.clock.now().isoformat(), (scope,), tuple(updates))

@@ -10,12 +10,11 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from connector import keeping, sync, upkeep, witness
+from connector import keeping, plan_files, sync, upkeep, witness
 from connector.app import App
 from connector.connected import Connected
 from connector.crms.base import OrgInfo, PushCost, PushPart
 from connector.errors import Blocked, ConnectorError, Finding, worst
-from connector.files import write_private
 from connector.forecast import Forecast, forecast
 from connector.kpis.book.book import Book
 from connector.model.standing import Standing
@@ -26,12 +25,15 @@ from connector.scorecard.apply import FINE
 from connector.scorecard.fits import Shape
 from connector.scorecard.plan import Plan
 from connector.state.calls import Budget
+from connector.state.plans import Status as PlanStatus
 from connector.state.runs import Kind, Status
 from connector.sync import PlanItem, PullReport, PushReport, Report
 
 Stopped = Callable[[], bool]
 log = logging.getLogger(__name__)
 QUIET = "SC-E106"
+OPEN: tuple[PlanStatus, ...] = ("saved", "awaiting", "approved", "partial")
+"""What a plan may be while something of it is still to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ class Made:
     @property
     def parked(self) -> Mapping[str, Sequence[Finding]]:
         """Connection → the guards because of which its part awaits a person: what somebody has to be told."""
-        return {name: found for name, found in self.trips.items() if found and self.plan.of(name) and not _passes(found)}
+        return parked_of(self.plan, self.trips)
 
 
 @dataclass
@@ -84,6 +86,11 @@ class RunReport:
         codes |= {4} if self.made and self.made.plan.invalid else set()
         codes |= {pull.exit_code for pull in self.pulls}
         return worst(codes)
+
+
+def parked_of(made: Plan, trips: Mapping[str, Sequence[Finding]]) -> dict[str, Sequence[Finding]]:
+    """See :attr:`Made.parked`."""
+    return {name: found for name, found in trips.items() if found and made.of(name) and not _passes(found)}
 
 
 def _passes(trips: Sequence[Finding]) -> bool:
@@ -155,21 +162,16 @@ def plan(
 ) -> Made:
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
     items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, _shapes(app, p)) for p in done.pulls]
-    id = app.store.plans.next_id()
-    made = sync.plan(items, app.store, app.definitions, id=id, only=only)
+    made = sync.plan(items, app.store, app.definitions, only=only)
     trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info, done.budgets[item.mapped.name]) for item in items}
-    data = planning.dumps(made)
-    path = out or app.resolved.state_dir / "plans" / f"{id}.json"
-    write_private(path, data)
-    sha256 = planning.digest(data)
-    done.made = Made(made, path, sha256, trips)
-    parked = done.made.parked
+    parked = parked_of(made, trips)
     reason = "; ".join(f"{n}: {t.message}" for n, found in trips.items() for t in found) or None
     guards_ = {name: [[trip.code, keeping.said(trip)] for trip in found] for name, found in parked.items()}
     summary = {**made.counts(), "connections": [scope.connection for scope in made.scopes], "guards": guards_}
-    app.store.plans.save(id, path=str(path), sha256=sha256, status="awaiting" if parked else "saved", summary=summary, reason=reason)
+    saved = plan_files.save(app, made, summary, status="awaiting" if parked else "saved", reason=reason, out=out)
+    done.made = Made(*saved, trips)
     if not only:
-        app.store.plans.supersede(id, list(trips))
+        app.store.plans.supersede(done.made.plan.id, list(trips))
     return done.made
 
 
@@ -236,15 +238,15 @@ def push(
     report: Report | None = None,
     stopped: Stopped = lambda: False,
     done: RunReport | None = None,
-    sha256: str | None = None,
     fail_on_stale: bool = False,
 ) -> RunReport:
-    """Apply a plan connection by connection, under leases, and mark it applied. ``fail_on_stale``: stop at the first record that changed since."""
+    """Apply a plan connection by connection, under leases, and mark it applied. A part that was applied already stays as it is.
+    ``fail_on_stale``: stop at the first record that changed since."""
     done = done or RunReport()
     pushes: list[PushReport] = []
     for scope in made.scopes:
         name = scope.connection
-        if names and name not in names:
+        if (names and name not in names) or app.store.plans.get(made.id).parts.get(name) == "applied":
             continue
         sync.keep_misfits(app.store, made, name)
         if not made.of(name):
@@ -252,8 +254,11 @@ def push(
         with kept(done, name), recorded(app, name, "push", trigger) as run, app.connected(name) as connected:
             _not_paused(app, name)
             connected.crm.meter.pushing = True
-            telling, hash_ = noted(report or Report(), connected, run.id), sha256 or app.store.plans.get(made.id).sha256
-            pushed = sync.push(connected, app.store, made, run.id, report=telling, stopped=stopped, sha256=hash_, fail_on_stale=fail_on_stale)
+            sha256, telling = _undecided(app, made), noted(report or Report(), connected, run.id)
+            pushed = sync.push(
+                connected, app.store, made, run.id, report=telling, stopped=lambda: stopped() or _rejected(app, made), sha256=sha256,
+                fail_on_stale=fail_on_stale,
+            )  # fmt: skip
             pushes.append(pushed)
             done.failures += [Failure(name, error) for error in pushed.refused]
             run.status = "ok" if all(o.status in FINE for o in pushed.outcomes) and not pushed.left else "partial"
@@ -261,6 +266,21 @@ def push(
     done.pushes += pushes
     _account(app, made, pushes)
     return done
+
+
+def _undecided(app: App, made: Plan) -> str:
+    """The hash of a plan that is still to be applied. Raises Blocked SC-E109 where somebody has decided otherwise, or another plan has taken its
+    place, while it was being read."""
+    saved = app.store.plans.get(made.id)
+    if saved.status not in OPEN:
+        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
+    if saved.sha256 != planning.digest(planning.dumps(made)):
+        raise Blocked(f"plan {made.id} has changed since it was read", code="SC-E109")
+    return saved.sha256
+
+
+def _rejected(app: App, made: Plan) -> bool:
+    return app.store.plans.get(made.id).status == "rejected"
 
 
 def _account(app: App, made: Plan, pushes: Sequence[PushReport]) -> None:
@@ -272,7 +292,7 @@ def _account(app: App, made: Plan, pushes: Sequence[PushReport]) -> None:
     due = {update.connection for update in made.updates}
     if pushes and (due <= parts.keys() or app.store.plans.get(made.id).status not in ("awaiting", "approved")):
         whole = not made.invalid and all(parts.get(name) == "applied" for name in due)
-        app.store.plans.set_status(made.id, "applied" if whole else "partial")
+        app.store.plans.set_status(made.id, "applied" if whole else "partial", expected=OPEN)
 
 
 def sync_all(

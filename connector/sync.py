@@ -6,7 +6,7 @@ Each function does one leg and can be called alone: ``pull`` by a schedule, ``pl
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import groupby
@@ -149,13 +149,12 @@ def plan(
     store: Store,
     definitions: Definitions,
     *,
-    id: str,
     only: Sequence[str] = (),
 ) -> Plan:
-    """Desired − observed over every grain of each connection, as of its book. ``only``: deal ids, for a plan of a few."""
+    """Desired − observed over every grain of each connection, as of its book, without a number yet. ``only``: deal ids, for a plan of a few."""
     parts = [_part(item, store, definitions, only) for item in items]
     return Plan(
-        id=id,
+        id="",
         created_at=store.clock.now().isoformat(),
         scopes=tuple(scope for scope, _, _ in parts),
         updates=tuple(update for _, updates, _ in parts for update in updates),
@@ -230,6 +229,7 @@ def push(
 
     with store.leases.take(connected.name, PUSH, owner=store.owner) as lease:
         _settle(connected, store, run)
+        planned = tuple(_without_written(planned, store.ledger.written_by(made.id, connected.name)))
         log = _RunLedger(store, connected.name, made.id, run, lease, about)
         for _, alike in groupby(planned, key=lambda update: update.object):
             mine = list(alike)
@@ -246,6 +246,16 @@ def push(
         healed.setdefault(record, []).append(name)
     store.audit.add("push.ended", f"{connected.name} run {run}", {"run": run, **about, **done.counts, "left": done.left, "healed": healed})
     return done
+
+
+def _without_written(planned: Sequence[PlannedUpdate], written: Set[tuple[str, str, str]]) -> Iterator[PlannedUpdate]:
+    """What an earlier try of the same plan has not written yet: what came over it since may be newer than the plan."""
+    for update in planned:
+        left = tuple(c for c in update.changes if (update.object, update.id, c.field) not in written)
+        if len(left) == len(update.changes):
+            yield update
+        elif any(c.key not in fields.TECHNICAL for c in left):
+            yield replace(update, changes=left)
 
 
 def keep_misfits(store: Store, made: Plan, connection: str) -> None:
@@ -298,7 +308,7 @@ def settled(writes: Sequence[ledger.Write], record: Record | None, keys: Mapping
     held = {w.id: text(w, record.values.get(w.field)) for w in writes}
     told = [w for w in writes if text(w, w.before) != text(w, w.after)]
     if any(held[w.id] == text(w, w.after) for w in told):
-        return [ledger.Settled(w, "written", "found written after a crash") for w in writes]
+        return [ledger.Settled(w, "written", "found written after a crash", held[w.id]) for w in writes]
     return [
         ledger.Settled(w, "skipped", "not sent: a crash came before")
         if held[w.id] == text(w, w.before)
@@ -321,6 +331,9 @@ class _RunLedger:
     def before(self, batch: Sequence[PlannedUpdate]) -> None:
         images = [ledger.Image(u.object, u.id, c.field, c.before, c.after, u.grain, u.action) for u in batch for c in u.changes]
         self.store.ledger.before_images(self.run, self.plan, self.connection, images, fence=self.lease.fence)
+
+    def still_ours(self) -> None:
+        self.store.ledger.still_ours(self.connection, fence=self.lease.fence)
 
     def after(self, outcomes: Sequence[Outcome]) -> None:
         self.store.ledger.results(self.run, self.connection, [_in_ledger(o) for o in outcomes if o.status != "stale"], self.about)

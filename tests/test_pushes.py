@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from connector import sync
 from connector.cli.main import main
 from connector.sandbox.hubspot.values import Problem
 from connector.sandbox.salesforce.org import RowError
@@ -127,6 +128,25 @@ def test_what_a_crash_left_open_is_asked_of_the_crm(rig: Any) -> None:
     assert {w.record: w.status for w in store.ledger.of_run(99)} == {written: "written", unsent: "skipped", edited: "unknown"}
     assert store.ledger.pending(NAME) == []
     assert [row.action for row in store.audit.tail(50)].count("batch.settled") == 1
+
+
+@both
+def test_what_somebody_typed_after_a_crash_is_not_taken_for_ours(rig: Any) -> None:
+    """One field tells that the whole record was written; the other has been edited since, and is seen as it is, so that the next run heals it."""
+    rig.sync()
+    deal, store = rig.deals[0], rig.app.store
+    stage, reason = (held(rig, deal).get(name[rig.crm]) for name in (STAGE, REASON))
+    rig.set(OBJECT[rig.crm], deal, **{REASON[rig.crm]: "typed by somebody"})
+    rig.advance(900)
+    rig.pull()
+    images = [Image(OBJECT[rig.crm], deal, STAGE[rig.crm], "lead", stage), Image(OBJECT[rig.crm], deal, REASON[rig.crm], "as before", reason)]
+    store.ledger.before_images(99, "0009", NAME, images, fence=None)
+    with rig.app.connected(NAME) as connected:
+        sync.settle(connected, store, 99)
+    assert {w.status for w in store.ledger.of_run(99)} == {"written"}
+    assert store.observed(NAME)[deal].observed[REASON[rig.crm]] == "typed by somebody"
+    assert (deal, REASON[rig.crm]) in rig.sync().pushes[0].healed
+    assert held(rig, deal).get(REASON[rig.crm]) == reason
 
 
 @both

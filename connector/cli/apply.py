@@ -13,7 +13,7 @@ from connector.cli.output import Answer, Table, aligned, clean
 from connector.cli.plan import plan_path
 from connector.cli.project import Signals, opened, progress
 from connector.cli.sync import result, summary
-from connector.errors import Blocked, UsageError
+from connector.errors import Blocked, Finding, UsageError
 
 if TYPE_CHECKING:
     from connector.runs import RunReport
@@ -28,7 +28,7 @@ def apply(
 ) -> Answer:
     """Write exactly a saved plan: re-read each batch, skip what changed since, report each rejected record with the CRM's reason."""
     from connector import approvals, runs
-    from connector.runs import Made, RunReport
+    from connector.runs import Made, RunReport, kept
 
     if on_stale not in ("skip", "fail"):
         raise UsageError(f"--on-stale {on_stale!r} is neither skip nor fail")
@@ -36,7 +36,10 @@ def apply(
     with opened() as app, Signals() as signals:
         path = plan_path(app, plan)
         made = approvals.load_plan(app, path)
-        trips = approvals.check_guards(app, made, allow_large=allow_large)
+        done, trips = RunReport(), dict[str, list[Finding]]()
+        for scope in made.scopes:
+            with kept(done, scope.connection):  # one that cannot be reached does not hold up the others
+                trips[scope.connection] = approvals.check_guards(app, made, scope.connection, allow_large=allow_large)
         if tripped := [t for found in trips.values() for t in found]:
             raise Blocked(f"plan {made.id} is stopped by {len(tripped)} guard(s)", findings=tuple(tripped), next_step="see the guards above")
         for line in views.plan(made, limit=0):  # before it acts, with --yes too
@@ -44,9 +47,11 @@ def apply(
                 console.say(clean(part))
         if not yes and console.terminal:
             typer.confirm(f"write {len(made.updates)} records?", abort=True)
-        with progress(console) as report:
-            empty = RunReport(made=Made(made, path, "", trips))
-            done = runs.push(app, made, report=report, stopped=signals.stop.is_set, done=empty, fail_on_stale=on_stale == "fail")
+        done.made = Made(made, path, "", trips)
+        if trips:
+            with progress(console) as report:
+                told, stop, fail = report, signals.stop.is_set, on_stale == "fail"
+                runs.push(app, made, names=list(trips), report=told, stopped=stop, done=done, fail_on_stale=fail)
     stale = any(o.status == "stale" for p in done.pushes for o in p.outcomes)
     code = 4 if stale and on_stale == "fail" else done.exit_code
     text = [verdict(made, done), *views.pushed(done.pushes)]

@@ -147,6 +147,10 @@ class MemoryCrm:
         """From now on writes to this record are rejected."""
         self._refusals[object_, id] = WriteResult(id, "rejected", code, crm_code, message)
 
+    def allow(self, object_: str, id: str) -> None:
+        """From now on they are not."""
+        del self._refusals[object_, id]
+
     def holds(self, object_: str, id: str) -> Mapping[str, Value]:
         """The values that a record has now."""
         return dict(self._rows[object_][id].values)

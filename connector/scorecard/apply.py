@@ -45,9 +45,12 @@ Due = tuple[PlannedUpdate, Record | None]
 
 
 class Ledger(Protocol):
-    """Where before-images and results go. ``before`` is durable before the first byte of the batch is sent."""
+    """Where before-images and results go. ``before`` is durable before the first byte of the batch is sent; ``still_ours`` raises where another
+    process has taken over since, and may have settled what is pending."""
 
     def before(self, batch: Sequence[PlannedUpdate]) -> None: ...
+
+    def still_ours(self) -> None: ...
 
     def after(self, outcomes: Sequence[Outcome]) -> None: ...
 
@@ -110,6 +113,7 @@ class _Writer:
         outcome = Outcome(update, "rejected", LOCKED, "UNABLE_TO_LOCK_ROW", "another process kept the record locked")
         if try_again:
             settled, due = self._due([update])
+            self.ledger.still_ours()
             outcome = settled[update.id] if settled else self._sent(due)[update.id]
         self.ledger.after([outcome])
         return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -87,11 +87,12 @@ class Last(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What the CRM said about a row whose result nobody knew. ``status``: written; skipped: nothing of it arrived; unknown: nobody can tell,
-    since somebody has edited the field or deleted the record."""
+    since somebody has edited the field or deleted the record. ``held``: canonical text that the field holds now, whoever wrote it."""
 
     write: Write
     status: Literal["written", "skipped", "unknown"]
     message: str | None = None
+    held: str | None = None
 
 
 class Ledger:
@@ -119,6 +120,11 @@ class Ledger:
             check_fence(db, connection, fence, now)
             if rows:
                 db.execute(insert(WRITES), rows)
+
+    def still_ours(self, connection: str, *, fence: int | None) -> None:
+        """Raises LeaseHeld where the lease was lost: what is pending may be settled by now, and nothing of it may be sent."""
+        with self._database.write() as db:
+            check_fence(db, connection, fence, self._clock.now())
 
     def results(self, run: int, connection: str, outcomes: Sequence[Outcome], about: Mapping[str, Any] | None = None) -> None:
         """What became of a batch, in one transaction: ledger rows, for written records the values that the state believes observed, and the
@@ -153,7 +159,7 @@ class Ledger:
             for one in settled:
                 db.execute(update(WRITES).where(WRITES.c.id == one.write.id).values(status=one.status, message=one.message, at=now))
                 if one.status == "written":
-                    _observe(db, connection, [one.write], None, None)
+                    _observe(db, connection, [replace(one.write, after=one.held)], None, None)
             detail = {"run": run, "of_runs": sorted({one.write.run for one in settled}), "values": counts}
             append(db, now, "batch.settled", f"{connection} run {run}", detail)
 
@@ -165,6 +171,13 @@ class Ledger:
         if fields:
             query = query.where(WRITES.c.field.in_(fields))
         return self._read(query)
+
+    def written_by(self, plan: str, connection: str) -> frozenset[tuple[str, str, str]]:
+        """(object, record, field) of what a plan has put into the CRM, or may have."""
+        done = WRITES.c.status.in_(("written", "unknown"))
+        query = select(WRITES.c.object, WRITES.c.record, WRITES.c.field).where(WRITES.c.plan == plan, WRITES.c.connection == connection, done)
+        with self._database.read() as db:
+            return frozenset((row.object, row.record, row.field) for row in db.execute(query))
 
     def of_record(self, connection: str, record: str) -> list[Write]:
         """Everything ever written to one record, oldest first."""

@@ -20,6 +20,10 @@ PLANS = table(Plans)
 Status = Literal["saved", "awaiting", "approved", "applied", "partial", "rejected", "superseded"]
 
 
+class NumberTaken(StateError):
+    """Another process has saved a plan under this number since it was given out."""
+
+
 @dataclass(frozen=True, slots=True)
 class SavedPlan:
     """``id`` is text of at least four digits; ``reason``: why it waits, or why it was rejected; ``decided_at``: when its status last changed."""
@@ -69,7 +73,7 @@ class PlanBook:
         summary: Mapping[str, Any] | None = None,
         reason: str | None = None,
     ) -> SavedPlan:
-        """Raises StateError where the number is taken."""
+        """Raises NumberTaken where another plan has the number."""
         plan = SavedPlan(id, self._clock.now(), as_of, status, path, sha256, None if summary is None else dict(summary), reason)
         values = {name: getattr(plan, name) for name in SavedPlan.__slots__}
         try:
@@ -83,7 +87,7 @@ class PlanBook:
                     {"plan": id, "sha256": sha256, "status": status, "waits": reason, **(summary or {})},
                 )
         except IntegrityError as error:
-            raise StateError(f"plan {id} exists already", next_step="make the plan again") from error
+            raise NumberTaken(f"plan {id} exists already", next_step="make the plan again") from error
         return plan
 
     def get(self, id: str) -> SavedPlan:

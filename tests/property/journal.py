@@ -27,6 +27,9 @@ class Journal:
         if self.dies == "before the write":
             raise Died
 
+    def still_ours(self) -> None:
+        """Nobody else works on this state."""
+
     def after(self, outcomes: Sequence[Outcome]) -> None:
         if self.dies == "after the write":
             raise Died

@@ -10,7 +10,7 @@ import pytest
 from connector.clock import FixedClock
 from connector.crms.base import Field, Value, inputs_hash
 from connector.crms.memory import MemoryCrm, MemorySettings, fields_of
-from connector.errors import OutsideManifest
+from connector.errors import LeaseHeld, OutsideManifest
 from connector.scorecard.apply import Outcome, apply, tally
 from connector.scorecard.plan import FieldChange, PlannedUpdate
 
@@ -23,11 +23,16 @@ class Journal:
 
     def __init__(self, crm: MemoryCrm) -> None:
         self.crm = crm
+        self.lost = False
         self.befores: list[tuple[str, Value]] = []
         self.afters: list[Outcome] = []
 
     def before(self, batch: Sequence[PlannedUpdate]) -> None:
         self.befores += [(u.id, self.crm.holds("deals", u.id)["kpi_pace"]) for u in batch]
+
+    def still_ours(self) -> None:
+        if self.lost:
+            raise LeaseHeld("another process has taken over")
 
     def after(self, outcomes: Sequence[Outcome]) -> None:
         self.afters += outcomes
@@ -73,6 +78,20 @@ def test_a_stop_is_heard_before_the_next_batch(crm: MemoryCrm) -> None:
     outcomes = list(apply(plan, crm, INPUTS, journal, batch_size=2, go_on=lambda: len(journal.afters) < 4))
     assert len(outcomes) == 4
     assert crm.holds("deals", plan[5].id)["kpi_pace"] == "slow"
+
+
+def test_a_locked_record_gets_its_turn_only_while_the_lease_is_ours(crm: MemoryCrm) -> None:
+    """Its before-image was settled by whoever took over: a write now would be in no ledger."""
+    plan = planned(crm, 2)
+    crm.refuse("deals", plan[0].id, "SC-E122", "UNABLE_TO_LOCK_ROW", "locked")
+    journal = Journal(crm)
+    outcomes = apply(plan, crm, INPUTS, journal, batch_size=2)
+    assert next(outcomes).status == "written"
+    crm.allow("deals", plan[0].id)
+    journal.lost = True
+    with pytest.raises(LeaseHeld):
+        next(outcomes)
+    assert crm.holds("deals", plan[0].id)["kpi_pace"] == "slow"
 
 
 def test_a_field_outside_the_manifest_is_refused_before_the_first_byte(crm: MemoryCrm) -> None:

@@ -1,0 +1,39 @@
+"""Plans on disk: each under a number of its own, its row with its hash first, then its file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from connector.app import App
+from connector.files import write_private
+from connector.scorecard import plan as planning
+from connector.scorecard.plan import Plan
+from connector.state.plans import NumberTaken, Status
+
+
+def save(
+    app: App, made: Plan, summary: Mapping[str, Any], *, status: Status = "saved", reason: str | None = None, out: Path | None = None
+) -> tuple[Plan, Path, str]:
+    """(the plan with its number, its file, the file's SHA-256). The file is readable by its owner only. ``out``: elsewhere than in the state.
+
+    Of two processes that plan at one moment each gets a number, and neither writes over the other's file.
+    """
+    while True:
+        made = replace(made, id=app.store.plans.next_id())
+        path, data = out or app.resolved.state_dir / "plans" / f"{made.id}.json", planning.dumps(made)
+        new, sha256 = path.with_name(f".{path.name}.{uuid4().hex}"), planning.digest(data)
+        write_private(new, data)
+        try:
+            app.store.plans.save(made.id, path=str(path), sha256=sha256, status=status, summary=summary, reason=reason)
+        except NumberTaken:
+            new.unlink()
+            continue
+        except BaseException:
+            new.unlink()
+            raise
+        new.replace(path)
+        return made, path, sha256
