@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from connector.sync import Report
 
 ATTENTION = 6
-RECORD_VIEW = {"salesforce": "services/data/v68.0/sobjects/Opportunity", "hubspot": "crm/objects/2026-03/0-3"}
+DEAL_PAGE = {"salesforce": "sandbox/salesforce/deals", "hubspot": "sandbox/hubspot/deals"}
 """CRM → where its own API shows a deal."""
 
 
@@ -118,8 +118,8 @@ def _next(directory: Path, base_url: str, app: App, done: RunReport) -> Iterator
     for pulled in done.pulls:
         deal = next(iter(done.made.plan.of(pulled.connection)), None) if done.made else None
         if deal is not None:
-            path = RECORD_VIEW[app.resolved.connection(pulled.connection).crm]
-            yield f"   a deal as the CRM has it now:   {base_url}/{path}/{deal.id}"
+            path = DEAL_PAGE[app.resolved.connection(pulled.connection).crm]
+            yield f"   a deal as a rep sees it:        {base_url}/{path}/{deal.id}"
             yield f"   where its values come from:     {at} explain {deal.id}"
     yield f"   nothing left to write:          {at} sync"
     yield f"   what it cost:                   {at} status"

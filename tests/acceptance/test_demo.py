@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,6 +35,9 @@ def test_the_demo_shows_every_step_twice(tmp_path: Path) -> None:
                 assert part in done.stdout
             assert "Traceback" not in done.stderr
             assert "KPI_Pace__c" in done.stdout
+            pages = [requests.get(url, timeout=30) for url in re.findall(r"a deal as a rep sees it: +(\S+)", done.stdout)]
+            assert [page.status_code for page in pages] == [200, 200], "anybody may open them, without a token"
+            assert all("Stale reason" in page.text for page in pages)
         again = connector("--project", "demo", "sync", "--json", cwd=tmp_path)
         assert (again.returncode, json.loads(again.stdout)["summary"]["written"]) == (0, 0)
     finally:
