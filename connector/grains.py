@@ -19,8 +19,10 @@ from connector.kpis.cards.closed import closed_cards
 from connector.kpis.cards.contact import contact_cards
 from connector.kpis.cards.deal import Scorecard, scorecards
 from connector.kpis.cards.rep import rep_cards
+from connector.kpis.cards.rests import troubles, unknown
 from connector.kpis.cards.snapshot import snapshot_cards
 from connector.kpis.compute import DEFINITION_VERSION, selected
+from connector.kpis.questions.kol import leaders
 from connector.mapping.names import RECORD_CURRENCY
 from connector.mapping.places import Place
 from connector.scorecard import fields
@@ -163,31 +165,50 @@ def desired_values(card: Scorecard) -> Desired:
 # -- the other grains --------------------------------------------------------------------------------------------------
 
 
+LOST = "where nothing is known any more, what was written counts as lost"
+KEPT = "who is not on the list, or whose row is left out, keeps what was written"
+
+
 def _accounts(target: Target, book: Book, store: Store) -> Part:
-    return _of_records(target, account_cards(book), store)
+    return _of_records(target, account_cards(book), book, store, LOST)
 
 
 def _contacts(target: Target, book: Book, store: Store) -> Part:
-    """Who has been taken off the list of key opinion leaders holds our values no longer."""
-    part = _of_records(target, contact_cards(book), store)
-    ours = {contact for contact, _ in last_written(store, target)}
+    """Who has been taken off the list of key opinion leaders holds our values no longer.
+
+    That takes a list. One that cannot be read, or is not named in kpis.yaml any more, takes nobody off: unknown is not "no longer on it", and
+    neither is a row that was refused. Whoever wants the values gone leaves a list with nobody on it; a mapping without contacts writes none, and
+    leaves what is there.
+    """
+    part, lacks = _of_records(target, contact_cards(book), book, store, KEPT), unknown(book, "contact")
+    left = {contact for contact, _ in last_written(store, target)} & part.observed.keys() - part.desired.keys()
+    if leaders(book) is None and "kol" not in book.inputs.unread and left:
+        said = f"{target.connection}: kpis.yaml names no kol.csv; {len(left)} contacts keep what was written to them as key opinion leaders"
+        step = "name it under inputs; with nobody on it their values go"
+        part = replace(part, findings=(*part.findings, Finding("SC-W096", said, "warning", next=step)))
     nothing = Desired(dict.fromkeys(target.field_names), dict.fromkeys(target.field_names, ("no longer on the list of key opinion leaders",)))
-    left = dict.fromkeys(ours & part.observed.keys() - part.desired.keys(), nothing)
-    return replace(part, desired={**part.desired, **left}, population=part.population + len(left))
+    off = dict.fromkeys((id for id in left if not lacks.keys(id)), nothing)
+    return replace(part, desired={**part.desired, **off}, population=part.population + len(off))
 
 
-def _of_records(target: Target, cards: Mapping[str, Card], store: Store) -> Part:
+def _of_records(target: Target, cards: Mapping[str, Card], book: Book, store: Store, then: str) -> Part:
     """Fields on records of the company's own."""
-    desired = {id: Desired(card.values, card.why, card.name) for id, card in cards.items()}
-    return Part(target, desired, _rows(target, store), population=len(cards))
+    lacks = unknown(book, target.grain)
+    desired = {id: Desired(card.values, card.why, card.name, lacks.keys(id)) for id, card in cards.items()}
+    return Part(target, desired, _rows(target, store), population=len(cards), findings=_troubles(target, book, then))
+
+
+def _troubles(target: Target, book: Book, then: str) -> tuple[Finding, ...]:
+    found = troubles(book, target.grain, target.field_names, then)
+    return tuple(replace(finding, message=f"{target.connection}: {finding.message}") for finding in found)
 
 
 def _reps(target: Target, book: Book, store: Store) -> Part:
-    desired = {}
+    desired, lacks = {}, unknown(book, "rep")
     for (owner, period), card in rep_cards(book).items():
         key = f"{owner}|{period}"
-        desired[key] = Desired({"key": key, "user": owner, "period": period, **card.values}, card.why, card.name)
-    return Part(target, desired, _rows(target, store), population=len(desired))
+        desired[key] = Desired({"key": key, "user": owner, "period": period, **card.values}, card.why, card.name, lacks.keys(owner))
+    return Part(target, desired, _rows(target, store), population=len(desired), findings=_troubles(target, book, LOST))
 
 
 def _snapshots(target: Target, book: Book, store: Store) -> Part:

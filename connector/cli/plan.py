@@ -42,7 +42,7 @@ def plan(
     if changes:
         text.append(f"saved. Apply exactly this with:  {command()} apply {made.plan.id if out is None else out}")
     code = worst((done.exit_code, 2 if changes and detailed_exitcode else 0))
-    findings = [f for p in done.pulls for f in p.findings] + [f.error.finding() for f in done.failures]
+    findings = [*(f for p in done.pulls for f in p.findings), *done.findings] + [f.error.finding() for f in done.failures]
     trips = {name: [asdict(t) for t in found] for name, found in made.trips.items()}
     counts = made.plan.counts()
     return Answer(dict(counts), {"plan": str(made.path), "id": made.plan.id, "sha256": made.sha256, "guards": trips}, text, findings, code)

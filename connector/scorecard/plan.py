@@ -25,11 +25,12 @@ WEEK = timedelta(days=7)
 @dataclass(frozen=True, slots=True)
 class Desired:
     """What one record should show. ``values``: manifest key → inside value; ``why``: key → sentences; ``name``: of a record that the state holds
-    without one."""
+    without one; ``unknown``: keys that are empty for want of what they are made from, if they are, which is no answer."""
 
     values: Mapping[str, object]
     why: Mapping[str, Sequence[str]]
     name: str | None = None
+    unknown: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,7 +292,7 @@ def _changes(target: Target, desired: Desired, observed: Observed) -> tuple[tupl
         if fields.text(field, after) != before:
             found.append(FieldChange(key, name, before, after, "set" if before is None else "change", tuple(desired.why.get(key, ()))))
     moved = any(change.key == "stage" for change in found)
-    return tuple(_with_kind(target.manifest[change.key], change, moved) for change in found), bad
+    return tuple(_with_kind(target.manifest[change.key], change, moved, change.key in desired.unknown) for change in found), bad
 
 
 def _healing(change: FieldChange, written: Last | None) -> FieldChange:
@@ -305,10 +306,10 @@ def _inside(field: ScorecardField, value: object, target: Target) -> object:
     return value
 
 
-def _with_kind(field: ScorecardField, change: FieldChange, moved: bool) -> FieldChange:
+def _with_kind(field: ScorecardField, change: FieldChange, moved: bool, unknown: bool) -> FieldChange:
     if change.after not in (None, ""):
         return change
-    answer = field.empty_is_answer or (field.of_the_stage and moved)
+    answer = not unknown and (field.empty_is_answer or (field.of_the_stage and moved))
     return replace(change, kind="empty" if answer else "clear")
 
 

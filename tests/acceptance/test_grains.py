@@ -154,6 +154,72 @@ def test_who_leaves_the_list_of_leaders_holds_our_values_no_longer(org: Org) -> 
     assert org.ok("sync")["summary"]["written"] == 0
 
 
+def test_a_list_of_leaders_that_says_nothing_takes_nobody_off_and_the_push_says_so(org: Org) -> None:
+    org.change("salesforce.yaml", f"  account: {ACCOUNT}\n", "")  # it shows how many leaders are active, which would be lost
+    org.ok("sync")
+    asked, kol = "SELECT Id FROM Contact WHERE KPI_KOL_Score__c != null ORDER BY Id", org.root / "mappings" / "inputs" / "kol.csv"
+    a, b, c = (row["Id"] for row in org.query(asked))
+    there = kol.read_text(encoding="utf-8")
+
+    def said(code: str) -> str:
+        document = org.ok("sync")
+        [finding] = [finding for finding in document["findings"] if finding["code"] == code]
+        assert [row["Id"] for row in org.query(asked)] == [a, b, c]
+        message: str = finding["message"]
+        return message
+
+    kol.unlink()
+    assert "kol.csv cannot be read" in (told := said("SC-E090"))
+    assert "KPI_KOL_Score__c" in told
+    assert "keeps what was written" in told
+    kol.write_text(there.replace("contact_key", "person"), encoding="utf-8")
+    assert "the required column contact_key is absent" in said("SC-E090")
+    kol.write_text(f"contact_key,advisory_board\n{a},true\n{b},perhaps\n,true\n", encoding="utf-8")
+    assert "2 rows are left out, the first on line 3" in said("SC-E091"), "one of them may be of anybody"
+    kol.write_text(f"contact_key,advisory_board\n{a},true\n{b},true\n{b},true\n{c},true\n", encoding="utf-8")
+    assert "left out" in said("SC-E093")
+    org.change("kpis.yaml", "  kol: inputs/kol.csv\n", "")
+    assert "3 contacts keep" in said("SC-W096")
+    org.change("kpis.yaml", "inputs:\n", "inputs:\n  kol: inputs/kol.csv\n")
+    kol.write_text(f"contact_key,advisory_board\n{a},true\n{b},perhaps\n", encoding="utf-8")
+    org.ok("sync")
+    assert [row["Id"] for row in org.query(asked)] == [a, b], "whose row is refused may be on it, who has none is not"
+    kol.write_text("contact_key,advisory_board\n", encoding="utf-8")
+    org.ok("sync")
+    assert org.query(asked) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "asked"),
+    [
+        ("arr_ledger", "account_key,date,type,delta\n{account},2026-01-05,new,120000\n", "SELECT Id FROM Account WHERE KPI_ARR__c > 0"),
+        ("renewals", "account_key,due_on,available\n{account},2027-06-30,120000\n", "SELECT Id FROM Account WHERE KPI_Renewal_On__c != null"),
+        ("quotas", "owner_key,period,amount\n{owner},{quarter},900000\n", "SELECT Id FROM KPI_Rep_Scorecard__c WHERE KPI_Quota__c > 0"),
+    ],
+)
+def test_what_rests_on_a_file_that_cannot_be_read_is_lost_and_stops_at_the_guard(org: Org, name: str, row: str, asked: str) -> None:
+    org.ok("sync")
+    account = next(row["Id"] for row in org.query("SELECT Id, CurrencyIsoCode FROM Account") if row["CurrencyIsoCode"] == "USD")
+    rep = org.query("SELECT KPI_User__c, KPI_Period__c FROM KPI_Rep_Scorecard__c ORDER BY KPI_Key__c LIMIT 1")[0]
+    file = org.root / "mappings" / "inputs" / f"{name}.csv"
+    file.write_text(row.format(account=account, owner=rep["KPI_User__c"], quarter=rep["KPI_Period__c"]), encoding="utf-8")
+    org.change("kpis.yaml", "inputs:\n", f"inputs:\n  {name}: inputs/{name}.csv\n")
+    org.ok("sync")
+    held = org.query(asked)
+    assert held
+    there = file.read_text(encoding="utf-8")
+    for broken, code in ((None, "SC-E090"), (there.replace("2027-06-30", "soon").replace("2026-01-05", "once").replace("900000", "much"), "SC-E091")):
+        file.unlink() if broken is None else file.write_text(broken, encoding="utf-8")
+        exit_code, document = org.run("sync")
+        [push] = document["result"]["pushes"]
+        assert (exit_code, [trip["code"] for trip in push["trips"]]) == (4, ["SC-E103"]), document
+        assert code in {finding["code"] for finding in document["findings"]}
+        assert org.query(asked) == held
+    file.write_text(there, encoding="utf-8")
+    org.ok("sync")
+    assert org.query(asked) == held
+
+
 def test_an_edit_heals_a_deleted_row_comes_back_and_a_deleted_deal_takes_its_row_along(org: Org) -> None:
     org.ok("sync")
     world, admin = org.world, org.world.org.admin

@@ -39,12 +39,20 @@ class Inputs:
     """Typed rows by input name (``quotas``, ``fx`` …); an input that was not given, or could not be read, is absent.
 
     Dates and months (their first day) are dates, money is Decimal, ``period`` stays text; ``place`` says where a row stands
-    (``inputs/quotas.csv:3``). ``findings`` names every problem met.
+    (``inputs/quotas.csv:3``). ``findings`` names every problem met, ``problems`` the errors among them by input.
+    ``refused``: input → what rows that were left out hold in its first column, which says whose they are; None: nothing.
     """
 
     tables: Mapping[str, Sequence[Row]]
     findings: tuple[Finding, ...] = ()
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
+    problems: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
+    refused: Mapping[str, frozenset[str | None]] = field(default_factory=dict)
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Inputs that were given and could not be read: nobody knows what they say."""
+        return frozenset(self.problems.keys() - self.tables.keys())
 
     def rows(self, name: str) -> Sequence[Row] | None:
         """The rows of an input, or None where it was not given."""
@@ -62,12 +70,10 @@ def load(directory: Path, files: Mapping[str, str | Sequence[str]]) -> Inputs:
 
     Never raises for a file's content: what is wrong is a finding (SC-E090, E091, E093, W095, E190) with its place.
     """
-    tables: dict[str, list[Row]] = {}
-    findings: list[Finding] = []
-    sources: dict[str, tuple[Source, ...]] = {}
+    made = _Reader()
     for name, paths in files.items():
         if name not in TABLES:
-            findings.append(Finding("SC-E022", f"unknown input {name}", path=f"inputs.{name}", suggestion=nearest(name, TABLES)))
+            made.findings.append(Finding("SC-E022", f"unknown input {name}", path=f"inputs.{name}", suggestion=nearest(name, TABLES)))
             continue
         cells: list[_Line] = []
         read: list[Source] = []
@@ -77,33 +83,55 @@ def load(directory: Path, files: Mapping[str, str | Sequence[str]]) -> Inputs:
             cells += lines
             problems += refused
             read += [source] if source else []
-        findings += problems
-        if any(problem.severity == "error" for problem in problems):
-            continue
-        tables[name], wrong = _check(name, cells)
-        findings += wrong
-        sources[name] = tuple(read)
-    return Inputs(tables, tuple(findings), sources)
+        made.take(name, cells, problems, read)
+    return made.inputs()
 
 
 def from_rows(files: Mapping[str, Sequence[Mapping[str, object]]]) -> Inputs:
     """The same checks over rows given as JSON objects (section ``files`` of a book file): ``{"quotas.csv": [{…}]}``."""
-    tables: dict[str, list[Row]] = {}
-    findings: list[Finding] = []
+    made = _Reader()
     for file, rows in files.items():
         name = file.removesuffix(".csv")
         if name not in TABLES:
-            findings.append(Finding("SC-E090", "unknown input", file=file, suggestion=nearest(name, TABLES)))
+            made.findings.append(Finding("SC-E090", "unknown input", file=file, suggestion=nearest(name, TABLES)))
             continue
         headers = list(dict.fromkeys(key for row in rows for key in row))
         problems = _headers(name, file, headers) if rows else []
-        findings += problems
-        if any(problem.severity == "error" for problem in problems):
-            continue
         lines = [_Line(file, number, {key: (place, _shown(row[key])) for place, key in enumerate(row, 1)}) for number, row in enumerate(rows, 1)]
-        tables[name], wrong = _check(name, lines)
-        findings += wrong
-    return Inputs(tables, tuple(findings))
+        made.take(name, lines, problems)
+    return made.inputs()
+
+
+@dataclass
+class _Reader:
+    """What comes together, input by input."""
+
+    tables: dict[str, list[Row]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    problems: dict[str, tuple[Finding, ...]] = field(default_factory=dict)
+    refused: dict[str, frozenset[str | None]] = field(default_factory=dict)
+
+    def take(self, name: str, lines: Sequence[_Line], problems: list[Finding], sources: Sequence[Source] = ()) -> None:
+        """The rows of one input that hold; none of them where ``problems`` says that a file of it cannot be read."""
+        found = list(problems)
+        if not any(problem.severity == "error" for problem in problems):
+            rows, wrong = _check(name, lines)
+            found += wrong
+            kept = {row[PLACE] for row in rows}
+            whose = TABLES[name][0].name
+            left = frozenset(line.cells.get(whose, (0, ""))[1] or None for line in lines if line.place not in kept)
+            self.tables[name] = rows
+            if sources:
+                self.sources[name] = tuple(sources)
+            if left:
+                self.refused[name] = left
+        self.findings += found
+        if errors := tuple(finding for finding in found if finding.severity == "error"):
+            self.problems[name] = errors
+
+    def inputs(self) -> Inputs:
+        return Inputs(self.tables, tuple(self.findings), self.sources, self.problems, self.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +141,10 @@ class _Line:
     file: str
     number: int
     cells: Mapping[str, tuple[int, str]]
+
+    @property
+    def place(self) -> str:
+        return f"{self.file}:{self.number}"
 
     def finding(self, code: str, message: str, column: str | None = None, suggestion: str | None = None) -> Finding:
         place = self.cells[column][0] if column is not None and column in self.cells else None
@@ -185,7 +217,7 @@ def _check(name: str, lines: Sequence[_Line]) -> tuple[list[Row], list[Finding]]
         wrong += [line.finding("SC-E091", message, column) for column, message in _together(name, row)] if not wrong else []
         findings += wrong
         if not wrong:
-            good.append((line, row | {PLACE: f"{line.file}:{line.number}"}))
+            good.append((line, row | {PLACE: line.place}))
     unique, doubled = _unique(name, good)
     summed = {"arr_ledger": _balanced, "time_log": _within_a_week}.get(name)
     kept, beyond = summed(unique) if summed else (unique, [])
