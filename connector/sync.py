@@ -346,9 +346,8 @@ class _RunLedger:
         self.store.dead_letters.mended(self.connection, PUSH, [o.update.reference for o in outcomes if o.status in FINE])
 
 
-def _in_ledger(outcome: Outcome) -> ledger.Outcome:
-    status = LEDGER_STATUS[outcome.status]
-    return ledger.Outcome(outcome.update.object, outcome.update.id, status, outcome.code, outcome.message, outcome.version, outcome.made)
+def _in_ledger(o: Outcome) -> ledger.Outcome:
+    return ledger.Outcome(o.update.object, o.update.id, LEDGER_STATUS[o.status], o.code, o.message, o.version, o.made, o.took)
 
 
 def _said(outcome: Outcome) -> str:

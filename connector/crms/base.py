@@ -204,7 +204,9 @@ class Update:
 @dataclass(frozen=True, slots=True)
 class WriteResult:
     """What became of one update. ``status``: written; rejected (the CRM refused it, ``code`` and the CRM's own
-    ``crm_code`` and ``message`` say why); gone (deleted or merged); deferred (limits: try again). ``made``: id of the record that was made."""
+    ``crm_code`` and ``message`` say why); gone (deleted or merged); deferred (limits: try again). ``made``: id of the record that was made.
+
+    ``took``: of a rejected update the fields that the CRM holds as they were sent, all the same: a write can take in part."""
 
     id: str
     status: Literal["written", "rejected", "gone", "deferred"]
@@ -213,6 +215,7 @@ class WriteResult:
     message: str | None = None
     version: str | None = None
     made: str | None = None
+    took: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ LOCKED = "SC-E122"
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of one planned update. ``unchanged``: the CRM held the planned values already; nothing was sent. ``made``: the id of a record
-    that was made.
+    that was made; ``took``: of a rejected one the fields that the CRM took all the same.
 
     ``after``: field → canonical text that the CRM now holds, if written.
     """
@@ -34,6 +34,7 @@ class Outcome:
     message: str | None = None
     version: str | None = None
     made: str | None = None
+    took: frozenset[str] = frozenset()
 
     @property
     def after(self) -> dict[str, str | None]:
@@ -187,7 +188,7 @@ def _differing(update: PlannedUpdate, record: Record | None) -> PlannedUpdate:
 
 
 def _outcome(update: PlannedUpdate, result: WriteResult) -> Outcome:
-    return Outcome(update, result.status, result.code, result.crm_code, result.message, result.version, result.made)
+    return Outcome(update, result.status, result.code, result.crm_code, result.message, result.version, result.made, result.took)
 
 
 def tally(outcomes: Sequence[Outcome]) -> Mapping[str, int]:

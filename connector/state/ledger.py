@@ -44,7 +44,7 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of the writes of one record. ``pending``: nobody knows yet, the CRM has to be asked. ``version``: the record's version after
-    the write, where the CRM told it; ``made``: the id of a record that was made."""
+    the write, where the CRM told it; ``made``: the id of a record that was made; ``took``: fields that are written although the rest was rejected."""
 
     object: str
     record: str
@@ -53,6 +53,7 @@ class Outcome:
     message: str | None = None
     version: str | None = None
     made: str | None = None
+    took: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +140,13 @@ class Ledger:
                     WRITES.c.run == run, WRITES.c.connection == connection, WRITES.c.object == outcome.object,
                     WRITES.c.record == outcome.record, WRITES.c.status == "pending",
                 )  # fmt: skip
-                if outcome.status == "written":
-                    _observe(db, connection, list(db.execute(select(WRITES).where(*mine))), outcome.version, outcome.made)
-                if outcome.status == "pending":
-                    continue
-                values = {"status": outcome.status, "code": outcome.code, "message": outcome.message, "at": now}
-                db.execute(update(WRITES).where(*mine).values(values))
+                taken = mine if outcome.status == "written" else (*mine, WRITES.c.field.in_(sorted(outcome.took)))
+                if outcome.status == "written" or outcome.took:
+                    _observe(db, connection, list(db.execute(select(WRITES).where(*taken))), outcome.version, outcome.made)
+                    db.execute(update(WRITES).where(*taken).values(status="written", code=outcome.code, message=outcome.message, at=now))
+                if outcome.status != "pending":
+                    values = {"status": outcome.status, "code": outcome.code, "message": outcome.message, "at": now}
+                    db.execute(update(WRITES).where(*mine).values(values))
             if outcomes:
                 records: dict[str, list[str]] = {}
                 for outcome in outcomes:

@@ -15,6 +15,7 @@ import pytest
 
 from connector import runs
 from connector.crms.base import Update
+from connector.rollback import rollback
 from connector.sandbox.hubspot.values import Problem
 from connector.sandbox.salesforce.org import RowError
 from connector.sandbox.salesforce.schema import Pick
@@ -210,6 +211,41 @@ def test_silent_no_op_is_noticed(rig: Any) -> None:
     assert {id: o.status for id, o in _outcomes(done).items()} == {bad: "rejected", **dict.fromkeys(good, "written")}
     assert (_outcomes(done)[bad].crm_code, done.exit_code) == ("SILENT_NO_OP", 3)
     assert "kpi_stage" in str(_outcomes(done)[bad].message)
+
+
+@hubspot
+@pytest.mark.parametrize("empties", [("kpi_stage",), ("kpi_stage", "kpi_pace")])
+def test_what_took_of_a_write_that_did_not_as_a_whole_is_ours_and_can_be_taken_back(rig: Any, empties: tuple[str, ...]) -> None:
+    """A workflow of the portal empties a field as soon as it is set. The deal is reported as not written, by name; the ledger knows field by field
+    what the CRM holds of it, and a rollback takes exactly that away."""
+    bad, *_ = _open(rig)
+
+    def workflow(answer: Answer) -> None:
+        if not answer.of(WRITE[HS]) or answer.status != 200:
+            return
+        body = answer.json
+        for shown in body["results"]:
+            if shown["id"] == bad:
+                for name in empties:
+                    rig.record("deals", bad).values[name] = ""
+                    shown["properties"][name] = None
+        answer.json = body
+
+    def held() -> dict[str, str]:
+        return {name: value for name, value in rig.record("deals", bad).values.items() if name.startswith("kpi_") and value}
+
+    before = held()
+    rig.advance(60)
+    with overheard(rig, workflow):
+        done = rig.sync()
+    assert (_outcomes(done)[bad].status, done.exit_code) == ("rejected", 3)
+    run = int(rig.app.store.runs.last(NAME, kinds=("push",)).id)
+    booked = {write.field: write.status for write in rig.app.store.ledger.of_run(run) if write.record == bad}
+    assert len(held()) > 2
+    assert booked == {**dict.fromkeys(held(), "written"), **{name: "rejected" for name in empties if name in booked}}
+    assert {name for name, value in rig.app.store.observed(NAME)[bad].observed.items() if value} >= held().keys()
+    assert rollback(rig.app, run).exit_code == 0
+    assert held() == before
 
 
 @salesforce

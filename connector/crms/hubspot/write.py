@@ -169,9 +169,9 @@ class Writer:
             elif _took(order, raw):
                 results[order.id] = _written(self._object, raw)
             else:
-                other = sorted(name for name, sent in order.values.items() if not same(sent, raw["properties"].get(name)))
-                said = f"HubSpot answered with success and kept another value of {', '.join(other)}"
-                results[order.id] = WriteResult(order.id, "rejected", "SC-E129", "SILENT_NO_OP", said)
+                took = frozenset(name for name, sent in order.values.items() if same(sent, raw["properties"].get(name)))
+                said = f"HubSpot answered with success and kept another value of {', '.join(sorted(order.values.keys() - took))}"
+                results[order.id] = WriteResult(order.id, "rejected", "SC-E129", "SILENT_NO_OP", said, took=took)
 
 
 def _deferred(order: _Order, error: Transient | BudgetReached) -> WriteResult:
