@@ -11,7 +11,7 @@ from connector.runs import QUIET, RunReport, Stopped, kept, push, trips_of
 from connector.scorecard import guards
 from connector.scorecard import plan as planning
 from connector.scorecard.plan import Plan
-from connector.state.plans import SavedPlan
+from connector.state.plans import SavedPlan, Status
 from connector.sync import PushReport, Report
 
 LIFTED = frozenset({"SC-E102", "SC-E103", "SC-E105", "SC-E107"})
@@ -91,6 +91,7 @@ def apply_approved(app: App, name: str, *, trigger: str, report: Report | None =
         with kept(done, name):
             made = _still_valid(app, saved)
             if not made.of(name):
+                _close(app, saved, made)
                 continue
             trips = check_guards(app, made, name, allow_large=False, scheduled=True)
             if trips:
@@ -98,6 +99,15 @@ def apply_approved(app: App, name: str, *, trigger: str, report: Report | None =
             else:
                 push(app, made, names=[name], trigger=trigger, report=report, stopped=stopped, done=done)
     return done
+
+
+def _close(app: App, saved: SavedPlan, made: Plan) -> None:
+    """Nothing of an approved plan is left for one connection, as where its records were deleted since. Where nothing is left for any other
+    either, it is over, and says so."""
+    if {update.connection for update in made.updates} <= saved.parts.keys():
+        whole = not made.invalid and set(saved.parts.values()) <= {"applied"}
+        became: Status = "superseded" if not saved.parts else "applied" if whole else "partial"
+        app.store.plans.set_status(saved.id, became, reason="nothing is left of it to be written", expected=("approved",))
 
 
 def _still_valid(app: App, saved: SavedPlan) -> Plan:

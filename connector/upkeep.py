@@ -15,7 +15,7 @@ from connector.crms.base import Grain
 from connector.errors import CODES, Blocked, ConnectorError, Finding, LeaseHeld, SettingsError, Undelivered
 from connector.files import write_private
 from connector.scorecard import plan as planning
-from connector.scorecard.plan import Plan
+from connector.scorecard.plan import Plan, PlannedUpdate
 from connector.state.audit import Verdict, proven
 from connector.state.plans import SavedPlan
 from connector.state.retention import Gone, Spans
@@ -104,9 +104,16 @@ def _without(app: App, change: Change, why: str) -> list[str]:
 
 
 def _scrubbed(made: Plan, name: str, gone: set[str]) -> Plan:
-    updates = tuple(u for u in made.updates if not (u.connection == name and u.reference in gone))
+    """What is to be written to records that are gone goes. That their companion be removed stays, which holds its key and no value; a removal
+    with values, as a rollback makes it, has been applied by the run that planned it."""
+    updates = tuple(replace(u, name=None) if _bare(u) else u for u in made.updates if u.connection != name or u.reference not in gone or _bare(u))
     invalid = tuple(f for f in made.invalid if not (f.path and f.path.partition(":")[0] == name and f.path.partition(":")[2] in gone))
     return replace(made, updates=updates, invalid=invalid)
+
+
+def _bare(update: PlannedUpdate) -> bool:
+    """A removal that tells nothing but which record it is of."""
+    return update.action == "remove" and all(change.key == "key" for change in update.changes)
 
 
 def forget(app: App, name: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from connector import sync
+from connector import approvals, sync, upkeep
 from connector.app import App
 from connector.kpis.book.book import Book
 from connector.kpis.cards.account import account_cards
@@ -241,6 +241,33 @@ def test_an_edit_heals_a_deleted_row_comes_back_and_a_deleted_deal_takes_its_row
     assert c["KPI_Key__c"] not in rows_
     assert org.ok("sync")["summary"]["written"] == 0
     assert org.ok("audit", "verify")["summary"]
+
+
+def test_an_approved_removal_is_there_when_its_turn_comes(org: Org) -> None:
+    """The deal behind it is gone, and every day what is gone is taken from saved plans: all but this."""
+    org.ok("sync")
+    kept, gone = (row["KPI_Key__c"] for row in org.query(f"SELECT KPI_Key__c FROM {COMPANION} ORDER BY KPI_Key__c LIMIT 2"))
+    settings = org.root / "connector.toml"
+    settings.write_text(settings.read_text(encoding="utf-8") + '\n[guards]\nrequire_approval = "always"\n', encoding="utf-8")
+    with App(org.root) as app:
+        name = app.store.observed("sf-demo")[gone].name
+    url = f"{org.base_url}/{DATA}/sobjects/Opportunity/{gone}"
+    assert requests.delete(url, headers=org.as_user(org.world.org.admin), timeout=30).status_code == 204
+    org.world.clock.advance_to(org.world.clock.now + timedelta(hours=1))
+    code, document = org.run("sync")
+    assert code == 4, document
+    number = document["result"]["plan"]["id"]
+    assert org.ok("plans", "show", number)["summary"]["removes"] == 1
+    org.ok("plans", "approve", number)
+    with App(org.root) as app:
+        upkeep.daily(app)
+        assert str(name) not in (org.root / "state" / "plans" / f"{number}.json").read_text(encoding="utf-8")
+        [push] = approvals.apply_approved(app, "sf-demo", trigger="schedule").pushes
+        assert [o.status for o in push.outcomes if o.update.action == "remove"] == ["written"]
+        assert app.store.plans.get(number).status == "applied"
+    left = {row["KPI_Key__c"] for row in org.query(f"SELECT KPI_Key__c FROM {COMPANION}")}
+    assert kept in left
+    assert gone not in left
 
 
 def test_a_rollback_takes_every_row_and_value_away_again(org: Org) -> None:

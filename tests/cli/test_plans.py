@@ -145,6 +145,21 @@ def test_a_file_that_is_not_the_plan_is_refused(rig: Any, say: parked.Call) -> N
     parked.chain_holds(say)
 
 
+@both
+def test_an_approved_plan_of_which_nothing_is_left_is_approved_no_longer(rig: Any, say: parked.Call) -> None:
+    """All its deals are deleted before the next push, and taken from it."""
+    number, deal = waiting(rig, say), rig.deals[0]
+    assert say("plans", "approve", number)[0] == 0
+    rig.delete(deal)
+    rig.advance(days=1)
+    parked.turn(rig)
+    assert say("plans", "show", number)[1]["result"]["updates"] == []
+    assert status(say, number) == "superseded"
+    assert [a for a in parked.chain_holds(say) if a.startswith("plan.")].count("plan.superseded") == 1
+    parked.turn(rig)
+    assert [a for a in parked.chain_holds(say) if a.startswith("plan.")].count("plan.superseded") == 1
+
+
 def new_stage(rig: Any, deal: str) -> None:
     """An admin makes a stage, and a deal moves there."""
     if rig.crm == SF:
