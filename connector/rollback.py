@@ -12,7 +12,7 @@ It pauses the pushes of the connection first: the next one would write the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from connector import grains, plan_files, sync
 from connector.app import App
@@ -123,6 +123,8 @@ def _planned(app: App, connected: Connected, run: int, only: Sequence[str]) -> U
     writes = [w for w in app.store.ledger.of_run(run, connection=name) if not chosen or w.field in chosen]
     undone = Undone(run, name, Plan("", "", (), ()), [])
     updates = changes_of(undone, writes, connected.crm, app.store, targets, whole=not chosen)
+    if not app.resolved.settings.privacy.names:
+        undone.left = [replace(left, name=None) for left in undone.left]
     undone.plan = _plan(app, connected, info, run, updates, len({(write.object, write.record) for write in writes}))
     return undone
 
@@ -238,4 +240,5 @@ def _plan(app: App, connected: Connected, info: OrgInfo, run: int, updates: Sequ
         connection=connected.name, crm=connected.mapped.kind, org_id=info.org_id, mapping=app.definitions.version, as_of=info.now.isoformat(),
         population=population, unchanged=population - len(updates), held=0, rollback_of=run,
     )  # fmt: skip
-    return Plan("", app.clock.now().isoformat(), (scope,), tuple(updates))
+    made = Plan("", app.clock.now().isoformat(), (scope,), tuple(updates))
+    return made if app.resolved.settings.privacy.names else made.nameless()

@@ -163,6 +163,8 @@ def plan(
     """Plan what the connections just pulled need; save the file (0600) with its hash; ask the guards. Nothing is written to a CRM."""
     items = [PlanItem(app.mapped(p.connection), p.info, known[p.connection], p.blocking, _shapes(app, p)) for p in done.pulls]
     made = sync.plan(items, app.store, app.definitions, only=only)
+    if not app.resolved.settings.privacy.names:
+        made = made.nameless()
     done.findings += [finding for scope in made.scopes for finding in scope.findings if finding.severity == "warning"]
     trips = {item.mapped.name: trips_of(app, made, item.mapped.name, item.info, done.budgets[item.mapped.name]) for item in items}
     parked = parked_of(made, trips)

@@ -136,6 +136,11 @@ class Guards(Section):
 class Privacy(Section):
     deal_names: Literal["show", "omit"] = "show"
 
+    @property
+    def names(self) -> bool:
+        """Whether records may be called by their names, in the console, plans and exports."""
+        return self.deal_names == "show"
+
 
 def span(value: object) -> timedelta:
     """``90s``, ``15m``, ``2h`` or ``7d``. Raises ValueError."""

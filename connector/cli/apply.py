@@ -42,7 +42,8 @@ def apply(
                 trips[scope.connection] = approvals.check_guards(app, made, scope.connection, allow_large=allow_large)
         if tripped := [t for found in trips.values() for t in found]:
             raise Blocked(f"plan {made.id} is stopped by {len(tripped)} guard(s)", findings=tuple(tripped), next_step="see the guards above")
-        for line in views.plan(made, limit=0):  # before it acts, with --yes too
+        names = app.resolved.settings.privacy.names
+        for line in views.plan(made, limit=0, names=names):  # before it acts, with --yes too
             for part in aligned(line) if isinstance(line, Table) else (line,):
                 console.say(clean(part))
         if not yes and console.terminal:
@@ -54,7 +55,7 @@ def apply(
                 runs.push(app, made, names=list(trips), report=told, stopped=stop, done=done, fail_on_stale=fail)
     stale = any(o.status == "stale" for p in done.pushes for o in p.outcomes)
     code = 4 if stale and on_stale == "fail" else done.exit_code
-    text = [verdict(made, done), *views.pushed(done.pushes)]
+    text = [verdict(made, done), *views.pushed(done.pushes, names=names)]
     return Answer(summary(done), result(done), text, [f.error.finding() for f in done.failures], signals.code or code)
 
 

@@ -85,8 +85,8 @@ def _told(app: App, done: RunReport, report: Report) -> list[str | Table]:
     text: list[str | Table] = ["THE WHOLE LOOP, ON THE SANDBOX", "", "1. Pulled", views.pulled(done.pulls, every=True)]
     text += ["", "2. Mapped: the company's own stages → one ladder", *(part for p in done.pulls for part in (stage_map(app, p.connection), ""))]
     if done.made:
-        text += ["", "3. Planned: desired − observed", *views.plan(done.made.plan, limit=4)]
-    text += ["", "4. Written", *views.pushed(done.pushes)]
+        text += ["", "3. Planned: desired − observed", *views.plan(done.made.plan, limit=4, names=True)]
+    text += ["", "4. Written", *views.pushed(done.pushes, names=True)]
     report.step("reading the scorecards")
     for pulled in done.pulls:
         book = sync.book(app.mapped(pulled.connection), app.store, app.definitions, pulled.info.now)
@@ -129,4 +129,4 @@ def _next(directory: Path, base_url: str, app: App, done: RunReport) -> Iterator
 
 
 def _findings(done: RunReport) -> list[Finding]:
-    return list(sync_answer(done).findings)
+    return list(sync_answer(done, show_names=True).findings)

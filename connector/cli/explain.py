@@ -53,7 +53,7 @@ def _scorecard(app: App, id: str, key: str | None, connection: str | None, at: d
         raise StateError(f"{record} is closed: scorecards are for open deals", code="SC-E184", next_step="connector explain an open deal")
     seen = app.store.observed(name)[record]
     values = [v for v in deals.shown(app, name, record, card, seen) if key in (None, v.key)]
-    said = seen.name if seen.name and app.resolved.settings.privacy.deal_names == "show" else ""
+    said = seen.name if seen.name and app.resolved.settings.privacy.names else ""
     apart = sum(v.value != v.held for v in values)
     state = f"{apart} of {len(values)} values differ in the CRM" if apart else "the CRM holds all of it"
     text: list[str | Table] = [f"{name}:{record} · {state} · {_as_of(book)}", *([said] if said else [])]

@@ -36,7 +36,7 @@ def plan(
         if not done.pulls:
             return _failed(done)
         made = runs.plan(app, done, runs.books(app, done, instant(as_of, app)), only=id or (), out=out)
-        names = app.resolved.settings.privacy.deal_names == "show"
+        names = app.resolved.settings.privacy.names
     changes = bool(made.plan.updates)
     text: list[str | Table] = [*views.plan(made.plan, limit=limit, every=explain, names=names), *_guards(made)]
     if changes:
@@ -78,8 +78,9 @@ def show(
 
     with opened() as app:
         path = plan_path(app, plan)
-        made = planning.loads(_read(path))
-        names = app.resolved.settings.privacy.deal_names == "show"
+        made, names = planning.loads(_read(path)), app.resolved.settings.privacy.names
+    if not names:  # it may have been saved while they were shown
+        made = made.nameless()
     return Answer(dict(made.counts()), asdict(made), views.plan(made, every=all, names=names))
 
 

@@ -43,7 +43,7 @@ def _show(app: App, name: str, wanted: list[str] | None, limit: int, text: list[
     seen = app.store.observed(name)
     raw = {i: (pipeline, stage) for i, pipeline, stage in app.store.deal_stages(name)}
     own = app.mapping(name).pipeline_names
-    names = app.resolved.settings.privacy.deal_names == "show"
+    names = app.resolved.settings.privacy.names
     for deal in [d for d in (wanted or sorted(cards)) if d in cards][:limit]:
         card, (pipeline, stage) = cards[deal], raw[deal]
         text += ["", f"{name}:{deal}  {seen[deal].name or ''}" if names else f"{name}:{deal}"]

@@ -74,7 +74,7 @@ def _from_file(path: Path) -> _Source:
 
 
 def _from_state(app: App, connection: str | None, as_of: str | None) -> Iterator[_Source]:
-    shown = app.resolved.settings.privacy.deal_names == "show"
+    shown = app.resolved.settings.privacy.names
     names = app.names(connection)
     for name, book in kpis.books(app, names, instant(as_of, app)).items():
         called = {id: seen.name for id, seen in app.store.observed(name).items() if seen.name} if shown else {}

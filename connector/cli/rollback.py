@@ -27,7 +27,7 @@ def rollback(
 
     console = invocation().console
     with opened() as app, progress(console) as report:
-        names = app.resolved.settings.privacy.deal_names == "show"
+        names = app.resolved.settings.privacy.names
         if not dry_run and not yes and console.terminal:
             seen = rolling.rollback(app, run, only=field or (), dry_run=True)
             console.say(_verdict(seen))
@@ -37,7 +37,7 @@ def rollback(
     if dry_run:
         text += ["", *views.plan(done.plan, names=names)[1:]]
     if done.pushed:
-        text += ["", *views.pushed([done.pushed])]
+        text += ["", *views.pushed([done.pushed], names=names)]
         text.append(f"pushes of {done.connection} are paused: connector connections resume {done.connection}")
     text += [f"  left  {left.record}  {(left.name or '') if names else ''}  {left.field or 'all fields'}: {left.why}" for left in done.left]
     summary: dict[str, object] = {

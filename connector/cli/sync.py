@@ -45,7 +45,7 @@ def sync(
         else:
             at = instant(as_of, app)
             done = runs.sync_all(app, names, full=full, as_of=at, only=id or (), dry_run=dry_run, report=report, stopped=stopped)
-        show_names = app.resolved.settings.privacy.deal_names == "show"
+        show_names = app.resolved.settings.privacy.names
     return answer(done, show_names=show_names, signal=signals.code)
 
 
@@ -56,7 +56,7 @@ def _known_stream(app: App, names: Sequence[str], stream: str) -> None:
         raise UsageError(f"no stream {stream!r}; known: {', '.join(known)}")
 
 
-def answer(done: RunReport, *, show_names: bool = True, signal: int = 0) -> Answer:
+def answer(done: RunReport, *, show_names: bool, signal: int = 0) -> Answer:
     """A run as a verb says it: verdict, what was pulled, what changes, what was written, what failed."""
     text: list[str | Table] = [verdict(done)]
     if (table := views.pulled(done.pulls)).rows:

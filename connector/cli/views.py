@@ -53,7 +53,7 @@ def compared(reports: Sequence[PullReport]) -> list[str]:
     return lines
 
 
-def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool = True) -> list[str | Table]:
+def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool) -> list[str | Table]:
     """A plan: verdict, per connection, per field, then records with before → after and why."""
     lines: list[str | Table] = [made.verdict()]
     for scope in made.scopes:
@@ -133,7 +133,7 @@ def _shown(change: FieldChange) -> str:
     return f"{change.before if change.before is not None else '(empty)'} → {after}"
 
 
-def pushed(reports: Sequence[PushReport], *, names: bool = True) -> list[str | Table]:
+def pushed(reports: Sequence[PushReport], *, names: bool) -> list[str | Table]:
     """What was written, and every record that was not, by name and reason."""
     lines: list[str | Table] = []
     for report in reports:

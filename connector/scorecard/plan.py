@@ -135,6 +135,10 @@ class Plan:
     def of(self, connection: str) -> tuple[PlannedUpdate, ...]:
         return tuple(u for u in self.updates if u.connection == connection)
 
+    def nameless(self) -> Plan:
+        """The same with ids only, as where names of records are to be kept out of files."""
+        return replace(self, updates=tuple(replace(update, name=None) for update in self.updates))
+
     def counts(self) -> dict[str, int]:
         """records, creates, removes, values, clears, first_fills, healed, unchanged, held, invalid, quarantined."""
         kinds = Counter(change.kind for update in self.updates for change in update.changes if change.key not in TECHNICAL)

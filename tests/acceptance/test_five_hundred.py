@@ -48,7 +48,7 @@ def test_493_are_written_and_7_explained(crm: str, bulk: bool, tmp_path: Path) -
         assert codes == {
             **dict.fromkeys(ruled, "SC-E121"), locked: lock, deleted: "SC-E128", edited: "SC-E108", overwritten: "SC-E108",
         }  # fmt: skip
-        said = "\n".join(line for line in views.pushed(pushed.pushes) if isinstance(line, str))
+        said = "\n".join(line for line in views.pushed(pushed.pushes, names=True) if isinstance(line, str))
         for id, code in codes.items():
             name = outcomes[id].update.name
             assert name

@@ -205,6 +205,6 @@ def test_status_and_sync_tell(rig: Rig, capsys: pytest.CaptureFixture[str]) -> N
     done = runs.pull(rig.app, [NAME])
     said = f"{NAME}: {len(COUNTED[rig.crm])} streams compared with the CRM's own count, they agree"
     assert compared(done.pulls) == [said]
-    assert said in answer(done).text
+    assert said in answer(done, show_names=True).text
     with rig.app.store.database.read() as db:
         assert len(db.execute(select(table(Reconciliations))).all()) == len(COUNTED[rig.crm])
