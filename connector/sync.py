@@ -58,9 +58,9 @@ class PushReport:
 
     @property
     def healed(self) -> tuple[tuple[str, str], ...]:
-        """(record, field) of values that somebody had overwritten and that are ours again."""
+        """(reference of the record, field) of values that somebody had overwritten and that are ours again."""
         written = [o for o in self.outcomes if o.status == "written"]
-        return tuple((o.update.id, change.field) for o in written for change in o.update.changes if change.healed)
+        return tuple((o.update.reference, change.field) for o in written for change in o.update.changes if change.healed)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -347,7 +347,8 @@ class _RunLedger:
 
 
 def _in_ledger(o: Outcome) -> ledger.Outcome:
-    return ledger.Outcome(o.update.object, o.update.id, LEDGER_STATUS[o.status], o.code, o.message, o.version, o.made, o.took)
+    status, reference = LEDGER_STATUS[o.status], o.update.reference
+    return ledger.Outcome(o.update.object, o.update.id, status, o.code, o.message, o.version, o.made, o.took, reference)
 
 
 def _said(outcome: Outcome) -> str:

@@ -44,7 +44,8 @@ class Image:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What became of the writes of one record. ``pending``: nobody knows yet, the CRM has to be asked. ``version``: the record's version after
-    the write, where the CRM told it; ``made``: the id of a record that was made; ``took``: fields that are written although the rest was rejected."""
+    the write, where the CRM told it; ``made``: the id of a record that was made; ``took``: fields that are written although the rest was rejected;
+    ``reference``: what tells the record from those of other objects, as the audit calls it (default: its id)."""
 
     object: str
     record: str
@@ -54,6 +55,11 @@ class Outcome:
     version: str | None = None
     made: str | None = None
     took: frozenset[str] = frozenset()
+    reference: str | None = None
+
+    @property
+    def named(self) -> str:
+        return self.reference or self.record
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +156,10 @@ class Ledger:
             if outcomes:
                 records: dict[str, list[str]] = {}
                 for outcome in outcomes:
-                    records.setdefault(outcome.status, []).append(outcome.record)
-                append(db, now, "batch.written", f"{connection} run {run}", {"run": run, **(about or {}), "records": records})
+                    records.setdefault(outcome.status, []).append(outcome.named)
+                took = {outcome.named: sorted(outcome.took) for outcome in outcomes if outcome.took}
+                detail = {"run": run, **(about or {}), "records": records, **({"in_part": took} if took else {})}
+                append(db, now, "batch.written", f"{connection} run {run}", detail)
 
     def settle(self, run: int, connection: str, settled: Sequence[Settled]) -> None:
         """What the CRM said about pending rows, found by ``run``: the ledger, the values that the state believes observed, the audit."""

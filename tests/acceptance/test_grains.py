@@ -322,6 +322,34 @@ def test_companies_and_contacts_of_a_portal_hold_what_their_cards_say(portal: Po
     assert left == []
 
 
+def test_a_deal_and_a_company_of_one_number_stay_apart_in_the_audit(portal: Portal) -> None:
+    """A portal counts the records of each object by themselves."""
+    house, clock = portal.world.portal, portal.world.clock
+    house.tokens.grant("sandbox-token", *SYNC_SCOPES, "crm.objects.companies.write", "crm.objects.contacts.write")
+    portal.ok("sync")
+    like = next(row for row in house.records["deals"].values() if row.values.get("kpi_stage"))
+    number = next(id for id, row in house.records["companies"].items() if row.values.get("kpi_open_pipeline") and id not in house.records["deals"])
+    house.next_id["deals"], after = number, house.next_id["deals"]
+    deal = house.create("deals", {name: like.values[name] for name in ("dealname", "pipeline", "dealstage", "closedate")})
+    house.next_id["deals"] = after
+    assert deal.id == str(number)
+    clock.advance_to(clock.now + timedelta(hours=1))
+    portal.ok("sync")
+    house.update(deal, {"kpi_stage": ""})
+    house.update(house.records["companies"][number], {"kpi_open_pipeline": "1"})
+    clock.advance_to(clock.now + timedelta(hours=1))
+    document = portal.ok("sync")
+    both = {(str(number), "kpi_stage"), (f"companies:{number}", "kpi_open_pipeline")}
+    assert {(row["id"], row["field"]) for push in document["result"]["pushes"] for row in push["healed"]} == both
+    with App(portal.root) as app:
+        rows = [row.as_dict() for row in app.store.audit.after(0)]
+    [*_, ended] = [row["detail"] for row in rows if row["action"] == "push.ended"]
+    assert ended["healed"] == {id: [field] for id, field in both}
+    batches = [row["detail"] for row in rows if row["action"] == "batch.written" and row["detail"]["run"] == ended["run"]]
+    written = [id for batch in batches for id in batch["records"]["written"]]
+    assert sorted(written) == sorted(id for id, _ in both)
+
+
 def test_without_the_right_to_make_rows_the_push_stops_and_names_it(org: Org) -> None:
     rights = org.world.org.tables["ObjectPermissions"].rows.values()
     given = next(row for row in rights if row["SobjectType"] == COMPANION and row.get("PermissionsCreate"))

@@ -244,6 +244,8 @@ def test_what_took_of_a_write_that_did_not_as_a_whole_is_ours_and_can_be_taken_b
     assert len(held()) > 2
     assert booked == {**dict.fromkeys(held(), "written"), **{name: "rejected" for name in empties if name in booked}}
     assert {name for name, value in rig.app.store.observed(NAME)[bad].observed.items() if value} >= held().keys()
+    [batch] = [json.loads(row.detail) for row in rig.app.store.audit.tail() if row.action == "batch.written" and "in_part" in row.detail]
+    assert (batch["records"]["rejected"], batch["in_part"]) == ([bad], {bad: sorted(held())})
     assert rollback(rig.app, run).exit_code == 0
     assert held() == before
 
