@@ -280,7 +280,10 @@ CODES: dict[str, Code] = {
     "SC-E128": Code("the record is gone", "nothing: it is marked deleted"),
     "SC-E129": Code("the CRM refused a value", "see its message"),
     "SC-E130": Code("the value does not fit the CRM field (refused before sending)", "correct the field in the CRM to what mappings/README.md lists"),
-    "SC-E150": Code("the CRM refuses the fields that were to be provisioned; nothing was changed", "see what it says of each"),
+    "SC-E150": Code(
+        "the CRM refuses fields that were to be provisioned; Salesforce then changes nothing, HubSpot keeps what it had made",
+        "see what it says of each, then provision apply again",
+    ),
     "SC-E151": Code(
         "a field of a scorecard's name is there with another type", "give ours another name in the mapping: a type is never changed by the connector"
     ),

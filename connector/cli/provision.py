@@ -127,9 +127,10 @@ def _outcome(name: str, made: ProvisionPlan, done: Applied, who: Identity, check
     if not last.ok:
         step = "check" if done.deployed is None else "deployment"
         findings = provision.refusals(last)
-        kept = f"{last.done} of {last.total} are made: run it again" if last.done and done.deployed else "nothing was changed"
+        stands = last.done if done.deployed else 0
+        kept = f"{stands} of {last.total} are made: run it again" if stands else "nothing was changed"
         text = [f"{name}: the CRM refused the {step} ({last.status}); {kept}"]
-        return Answer({"connection": name, "changes": 0, "refused": len(findings)}, result, text, findings, 4)
+        return Answer({"connection": name, "changes": stands, "refused": len(findings)}, result, text, findings, 4)
     if check_only:
         return Answer({"connection": name, "changes": 0}, result, [f"{name}: the CRM would take all of it ({_tally(made)}); nothing was changed"])
     lines = [f"{name}: {count(last.done, 'component')} deployed with {who.user}'s token, which is not kept"]

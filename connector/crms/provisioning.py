@@ -147,7 +147,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class ProvisionResult:
-    """What became of a deployment. ``ok`` only where every component went through; then ``done`` of ``total`` are in place (or would be)."""
+    """What became of a deployment. ``ok`` only where every component went through. ``done`` of ``total`` are in place now (or would be): 0 where
+    the CRM took back what had passed, more where it keeps it, as HubSpot does."""
 
     ok: bool
     status: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from connector.cli.main import main
 from connector.model import scorecard_fields
 from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.sandbox.salesforce.schema import FieldDef
@@ -93,6 +96,37 @@ def test_a_deployment_that_the_org_refuses_leaves_nothing(bare: Org, monkeypatch
     assert any("Opportunity.KPI_Blended_ARR__c" in f["message"] for f in document["findings"]), document["findings"]
     assert bare.fields(bare.world.org.admin) == {}
     assert bare.query("SELECT Id FROM PermissionSet WHERE Name LIKE 'KPI%'") == []
+
+
+def test_a_deployment_that_is_rolled_back_counts_as_nothing_made(
+    bare: Org, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody uses up the room for fields between the check and the deployment: some components pass, and none stays."""
+    org = bare.world.org
+    room = sum(field.custom for field in org.schema["Opportunity"].fields.values()) + 10
+
+    class Deployments(dict[str, Any]):
+        def __setitem__(self, id: str, found: Any) -> None:
+            super().__setitem__(id, found)
+            if not found.options["checkOnly"]:
+                org.most_fields = room
+
+    monkeypatch.setattr(org, "deployments", Deployments())
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert (code, document["result"]["checked"]["ok"], document["result"]["deployed"]["done"]) == (4, True, 0), document
+    assert document["summary"]["changes"] == 0
+    (_, deployed) = org.deployments.values()
+    assert len(deployed.successes) > 10  # the org counts those that passed before it took them back
+    assert bare.fields(org.admin) == {}
+    ended = next(row for row in bare.run("audit", "tail")[1]["result"] if row["action"] == "provision.ended")
+    assert (ended["detail"]["ok"], ended["detail"]["made"]) == (False, 0)
+    org.most_fields = 500
+    monkeypatch.setattr(org, "deployments", Deployments())
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{bare.admin}\n"))
+    assert main(["--project", str(bare.root), "provision", "apply", "--yes", "--token-stdin"]) == 4
+    said = capsys.readouterr().out
+    assert "refused the deployment (Failed); nothing was changed" in said
+    assert "run it again" not in said
 
 
 def test_a_forgotten_permission_set_is_named(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,11 +112,20 @@ def test_a_portal_that_is_made_in_part_says_so_and_goes_on(bare: Portal, monkeyp
         portal.define_property("deals", "kpi_pace", "string")
         portal.remove_property("deals", "kpi_pace")
 
-    portal.before_write = [lambda _: None]  # the check writes nothing and yet asks as a write would
-    portal.before_write.append(lambda p: p.before_write.append(lambda _: archived_meanwhile()))
+    def arm() -> None:
+        portal.before_write = [lambda _: None]  # the check writes nothing and yet asks as a write would
+        portal.before_write.append(lambda p: p.before_write.append(lambda _: archived_meanwhile()))
+
+    arm()
     monkeypatch.setattr(sys, "stdin", io.StringIO(f"{ADMIN}\n"))
     assert main(["--project", str(bare.root), "provision", "apply", "--yes", "--token-stdin"]) == 4
     assert "25 of 26 are made: run it again" in capsys.readouterr().out
+    for name in bare.made():
+        portal.remove_property("deals", name)
+    portal.archived_properties["deals"].clear()
+    arm()
+    code, document = bare.provision(monkeypatch, "apply", "--yes")
+    assert (code, document["summary"]["changes"], document["summary"]["refused"]) == (4, 25, 1)
     portal.archived_properties["deals"].clear()  # purged
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert len(bare.made()) == 25

@@ -20,6 +20,8 @@ from connector.errors import MissingScope, Transient
 
 FIRST_PAUSE, LONGEST_PAUSE, LONGEST_WAIT = 2.0, 20.0, 1_800.0
 ENDS = frozenset({"Succeeded", "SucceededPartial", "Failed", "Canceled"})
+STANDS = frozenset({"Succeeded", "SucceededPartial"})
+"""Ends that leave in the org what went through."""
 MOST_BYTES = 39_000_000
 OPTIONS = {
     "rollbackOnError": True, "singlePackage": True, "allowMissingFiles": False, "ignoreWarnings": False, "performRetrieve": False,
@@ -71,7 +73,9 @@ def _judged(id: str, result: Mapping[str, Any]) -> ProvisionResult:
         if code in ("INSUFFICIENT_ACCESS", "INSUFFICIENT_ACCESS_OR_READONLY"):
             raise MissingScope(f"the token may not deploy metadata ({said})", next_step=RIGHTS)
         refusals = (Refusal("deployment", status, said, "the org ended the deployment as a whole", "see Deployment Status in its set-up"),)
-    return ProvisionResult(ok, status, _number(result.get("numberComponentsDeployed")), _number(result.get("numberComponentsTotal")), refusals, id)
+    # rolled back: the org still counts those that had passed until then
+    done = _number(result.get("numberComponentsDeployed")) if status in STANDS else 0
+    return ProvisionResult(ok, status, done, _number(result.get("numberComponentsTotal")), refusals, id)
 
 
 RIGHTS = "use the login of a user with Modify Metadata Through Metadata API Functions and Customize Application"
