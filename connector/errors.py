@@ -279,7 +279,9 @@ CODES: dict[str, Code] = {
     "SC-E127": Code("a duplicate rule stopped the save", "exempt the integration user in the rule"),
     "SC-E128": Code("the record is gone", "nothing: it is marked deleted"),
     "SC-E129": Code("the CRM refused a value", "see its message"),
-    "SC-E130": Code("the value does not fit the CRM field (refused before sending)", "correct the field in the CRM to what mappings/README.md lists"),
+    "SC-E130": Code(
+        "the value does not fit the CRM field (refused before sending)", "provision status names what is too small, provision apply makes it larger"
+    ),
     "SC-E150": Code(
         "the CRM refuses fields that were to be provisioned; Salesforce then changes nothing, HubSpot keeps what it had made",
         "see what it says of each, then provision apply again",

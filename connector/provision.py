@@ -23,6 +23,7 @@ from connector.scorecard.wanted import Switches
 Action = Literal["create", "change", "grant", "conflict", "ok"]
 ACTIONS: tuple[Action, ...] = ("create", "change", "grant", "conflict", "ok")
 MOST_FORMULA_SHOWN = 160
+NO_RIGHT = "SC-E153"
 NOT_SEEN = "not there, or hidden from the connection's user"
 
 
@@ -31,6 +32,7 @@ class FieldState:
     """One field, desired against actual. ``said``: each difference in words; ``placed``: whether some page shows it, None: not known.
 
     ``action``: create it; change it to what is wanted; grant access to it; conflict: it is another thing under its name, which is never changed.
+    ``refused``: (code, why) of what a push would meet with the field as it is, whatever the action: no right to edit, too short, options lacking.
     """
 
     object: str
@@ -40,6 +42,7 @@ class FieldState:
     said: tuple[str, ...] = ()
     formula: str | None = None
     placed: bool | None = None
+    refused: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,8 @@ def _states(spec: ObjectSpec, seen: Observed, more: Observed | None) -> Iterator
             conflict, differs = _differences(field, hidden) if hidden is not None else ("", [])
             action: Action = "conflict" if conflict else "grant"
             said = (conflict,) if conflict else ("there, but hidden from the connection's user", *differs)
-            yield FieldState(spec.name, field.name, field.key, action, said, field.formula, on_page)
+            refused = () if conflict else ((NO_RIGHT, said[0]),)
+            yield FieldState(spec.name, field.name, field.key, action, said, field.formula, on_page, refused)
         else:
             yield _state(spec, field, found, on_page)
 
@@ -142,7 +146,19 @@ def _state(spec: ObjectSpec, field: FieldSpec, found: Seen, placed: bool | None)
         return FieldState(spec.name, field.name, field.key, "conflict", (conflict,), field.formula, placed)
     locked = () if found.editable or not field.written else ("the connection's user may not edit it",)
     action: Action = "change" if differs else "grant" if locked else "ok"
-    return FieldState(spec.name, field.name, field.key, action, (*differs, *locked), field.formula, placed)
+    refused = (*((NO_RIGHT, why) for why in locked), *_refused(field, found))
+    return FieldState(spec.name, field.name, field.key, action, (*differs, *locked), field.formula, placed, refused)
+
+
+def _refused(field: FieldSpec, found: Seen) -> Iterator[tuple[str, str]]:
+    """What of our values the field would not take as it is: the same that a push looks at before it sends (scorecard.fits)."""
+    if not field.written:
+        return
+    if field.type == "text" and found.length < field.length:
+        yield "SC-E130", f"holds {found.length} characters of {field.length}"
+    lacking = [option.value for option in field.options if option.value not in found.options]
+    if lacking and (found.restricted or found.closed):
+        yield "SC-E123", f"does not offer {', '.join(lacking)}"
 
 
 def _differences(field: FieldSpec, found: Seen) -> tuple[str, list[str]]:

@@ -327,14 +327,16 @@ def _around(made: ProvisionPlan) -> Iterator[str]:
 
 
 def _findings(name: str, made: ProvisionPlan) -> Iterator[Finding]:
+    from connector import provision
+
     yield from made.conflicts
     step = f"{command()} provision apply --connection {name} --token-stdin"
     for state in made.fields:
         where = f"{state.object}.{state.name}"
         if state.action == "create":
             yield Finding("SC-E154", f"{where} is not there" if not state.said else f"{where}: {state.said[0]}", next=step)
-        elif state.action == "grant":
-            yield Finding("SC-E153", f"{where}: {state.said[0]}", next=CODES["SC-E153"].next_step)
+        for code, why in state.refused:
+            yield Finding(code, f"{where}: {why}", next=CODES[code].next_step if code == provision.NO_RIGHT else step)
     for unused in made.unused:
         yield Finding("SC-W152", f"{unused} is used by no mapping", "warning")
 

@@ -90,7 +90,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A field as one credential sees it. ``type`` is the CRM's own word where it is none of ours."""
+    """A field as one credential sees it. ``type`` is the CRM's own word where it is none of ours.
+
+    ``restricted``: it refuses values outside its options, and need not; ``closed``: so does every field of its type.
+    """
 
     name: str
     type: str
@@ -102,6 +105,7 @@ class Seen:
     scale: int = 0
     options: tuple[str, ...] = ()
     restricted: bool = False
+    closed: bool = False
     formula: str | None = None
     help: str | None = None
     differs: tuple[str, ...] = ()

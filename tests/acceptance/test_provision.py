@@ -145,6 +145,30 @@ def test_a_forgotten_permission_set_is_named(bare: Org, monkeypatch: pytest.Monk
     assert (code, document["result"]["admitted"]) == (0, True)
 
 
+def test_status_says_what_a_push_would_meet_whatever_else_differs(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A field that is relabelled as well as locked is locked all the same; a text that was cut short and options that were taken away are refused."""
+    org = bare.world.org
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    pace = org.schema["Opportunity"].fields["KPI_Pace__c"]
+    org.retype_field("Opportunity", "KPI_Open_Gates__c", "string", label="Gates of ours")
+    assert bare.run("provision", "status")[0] == 0  # a label stops nothing
+    org.close_field("Opportunity", "KPI_Open_Gates__c", org.api_user)
+    org.retype_field("Opportunity", "KPI_Personas__c", "string", length=40)
+    org.retype_field("Opportunity", "KPI_Pace__c", "picklist", options=pace.options[:2], restricted=True)
+    code, document = bare.run("provision", "status")
+    assert (code, names(document, "change")) == (4, ["KPI_Open_Gates__c", "KPI_Pace__c", "KPI_Personas__c"])
+    assert {(f["code"], f["message"]) for f in document["findings"]} == {
+        ("SC-E153", "Opportunity.KPI_Open_Gates__c: the connection's user may not edit it"),
+        ("SC-E130", "Opportunity.KPI_Personas__c: holds 40 characters of 255"),
+        ("SC-E123", "Opportunity.KPI_Pace__c: does not offer Stuck"),
+    }
+    steps = {f["code"]: f["next"] for f in document["findings"]}
+    assert "permission set" in steps["SC-E153"]
+    assert all("provision apply --connection sf-demo" in steps[code] for code in ("SC-E130", "SC-E123"))
+    assert bare.provision(monkeypatch, "apply", "--yes")[1]["summary"]["unproven"] == 1
+    assert {f["code"] for f in bare.run("provision", "status")[1]["findings"]} == {"SC-E153"}
+
+
 def test_a_field_that_the_connections_user_cannot_use_is_named_after_the_deployment(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.world.org.hide_field("Opportunity", "KPI_Pace__c", bare.world.org.api_user)
     bare.world.org.close_field("Opportunity", "KPI_Stage__c", bare.world.org.api_user)

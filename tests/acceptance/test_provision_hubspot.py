@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,16 @@ def test_a_portal_that_is_made_in_part_says_so_and_goes_on(bare: Portal, monkeyp
     portal.archived_properties["deals"].clear()  # purged
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert len(bare.made()) == 25
+
+
+def test_status_says_which_option_a_push_would_miss(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    bare.change("stages.yaml", "VAC review", "Value analysis")
+    assert bare.run("provision", "status")[0] == 0  # a label stops nothing
+    pace = bare.world.portal.properties["deals"]["kpi_pace"]
+    monkeypatch.setitem(bare.world.portal.properties["deals"], "kpi_pace", replace(pace, options=pace.options[:2]))
+    code, document = bare.run("provision", "status")
+    assert (code, [(f["code"], f["message"]) for f in document["findings"]]) == (4, [("SC-E123", "deals.kpi_pace: does not offer stuck")])
 
 
 def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,7 +95,8 @@ def seen(raw: Mapping[str, Any], spec: FieldSpec | None) -> Seen:
         name=str(raw["name"]), type=_word(raw, spec), editable=not read_only and not calculated, calculated=calculated,
         label=str(raw.get("label") or ""), length=LONGEST_TEXT,
         scale=spec.scale if spec is not None else 0,  # a number property has no scale to differ in
-        options=tuple(o.value for o in held_options(raw) if not o.hidden), formula=formula, help=str(raw.get("description") or ""),
+        options=tuple(o.value for o in held_options(raw) if not o.hidden), closed=raw.get("type") == "enumeration", formula=formula,
+        help=str(raw.get("description") or ""),
         differs=_differs(raw, spec) if spec is not None else (),
     )  # fmt: skip
 
