@@ -6,7 +6,7 @@ The daily sync never comes here: making fields takes an administrator's login, w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from connector.connected import Definitions, MappedConnection
@@ -15,6 +15,7 @@ from connector.crms.provisioning import FieldSpec, ObjectSpec, Observed, Piece, 
 from connector.errors import CODES, Finding, SettingsError
 from connector.mapping import names
 from connector.mapping.schema import CrmMapping
+from connector.model.scorecard_fields import MOST_DIGITS
 from connector.scorecard import properties
 from connector.scorecard import wanted as manifest
 from connector.scorecard.formulas import Terms, normal
@@ -22,6 +23,7 @@ from connector.scorecard.wanted import Switches
 
 Action = Literal["create", "change", "grant", "conflict", "ok"]
 ACTIONS: tuple[Action, ...] = ("create", "change", "grant", "conflict", "ok")
+LONGEST_TEXT = 255
 MOST_FORMULA_SHOWN = 160
 NO_RIGHT = "SC-E153"
 NOT_SEEN = "not there, or hidden from the connection's user"
@@ -109,6 +111,7 @@ def look(wanted: Wanted, own: Provisioner, admin: Provisioner | None, user_id: s
     """Desired against actual, as the connection's user sees it; an administrator's credential knows more of what is hidden from that user."""
     seen = own.observe(wanted)
     more = admin.observe(wanted) if admin is not None else {}
+    wanted = _roomier(wanted, seen, more)
     states = tuple(state for spec in wanted.objects for state in _states(spec, seen[spec.name], more.get(spec.name)))
     pieces = tuple((admin or own).pieces(wanted, user_id))
     best = {spec.name: more.get(spec.name) or seen[spec.name] for spec in wanted.objects}
@@ -116,6 +119,24 @@ def look(wanted: Wanted, own: Provisioner, admin: Provisioner | None, user_id: s
         wanted, states, pieces, tuple(_unused(wanted, seen, more)), {name: found.quota for name, found in best.items()},
         tuple(sorted({page for found in best.values() for page in found.pages})),
     )  # fmt: skip
+
+
+def _roomier(wanted: Wanted, seen: Mapping[str, Observed], more: Mapping[str, Observed]) -> Wanted:
+    """What is wanted, with the room that an administrator has given a field beyond ours: a deployment names sizes, and would take it back."""
+
+    def kept(object_: str, field: FieldSpec) -> FieldSpec:
+        views = (side[object_].fields.get(field.name) for side in (more, seen) if object_ in side)
+        found = next((view for view in views if view is not None), None)
+        if found is None or found.type != field.type or not field.written:
+            return field
+        if field.type == "text" and found.length > field.length:
+            return replace(field, length=min(found.length, LONGEST_TEXT))
+        if field.precision and found.precision - found.scale > field.precision - field.scale:
+            return replace(field, precision=min(MOST_DIGITS, found.precision - found.scale + field.scale))
+        return field
+
+    objects = tuple(replace(spec, fields=tuple(kept(spec.name, field) for field in spec.fields)) for spec in wanted.objects)
+    return replace(wanted, objects=objects)
 
 
 def _states(spec: ObjectSpec, seen: Observed, more: Observed | None) -> Iterator[FieldState]:
@@ -155,7 +176,9 @@ def _refused(field: FieldSpec, found: Seen) -> Iterator[tuple[str, str]]:
     if not field.written:
         return
     if field.type == "text" and found.length < field.length:
-        yield "SC-E130", f"holds {found.length} characters of {field.length}"
+        yield "SC-E130", f"holds {found.length} of {field.length} characters"
+    if field.precision and found.precision - found.scale < field.precision - field.scale:
+        yield "SC-E130", f"holds {found.precision - found.scale} of {field.precision - field.scale} digits before the point"
     lacking = [option.value for option in field.options if option.value not in found.options]
     if lacking and (found.restricted or found.closed):
         yield "SC-E123", f"does not offer {', '.join(lacking)}"

@@ -107,7 +107,7 @@ def apply(
             console.say("checked first, then deployed as a whole")
             asked = {"token_of": who.user, "org": who.org_id, "asked": _asked(made), "check_only": check_only}
             app.store.audit.add("provision.began", name, asked)
-            done = provision.apply(wanted, own, admin, check_only=check_only)
+            done = provision.apply(made.wanted, own, admin, check_only=check_only)
             last = done.deployed or done.checked
             app.store.audit.add("provision.ended", name, {"ok": last.ok, "status": last.status, "made": last.done if done.deployed else 0})
     return _outcome(name, made, done, who, check_only, admin.by_hand)

@@ -32,7 +32,8 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of the live schema, as the connection's user sees it."""
+    """One field of the live schema, as the connection's user sees it. ``precision``: digits in all that a number may have, ``scale`` of them after
+    the point; None where the CRM sets no such bound."""
 
     name: str
     label: str
@@ -42,6 +43,7 @@ class Field:
     options: tuple[Option, ...] = ()
     restricted: bool = False  # a picklist that refuses values outside its options
     length: int | None = None
+    precision: int | None = None
     scale: int | None = None
     sensitive: bool = False
 

@@ -6,9 +6,12 @@ before the point and one after it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
+MOST_DIGITS = 18
 COMPANION_OBJECT = "KPI_Scorecard__c"
 ANCHORS = ("pilot_started_on", "pilot_ended_on")
 """Keys of a deal that are made and written only where the company has no field of its own for the day."""
@@ -29,6 +32,24 @@ class Row:
     @property
     def hubspot(self) -> str:
         return f"kpi_{self.key}"
+
+    @property
+    def digits(self) -> int | None:
+        """Digits before the point that its number may have, of at most eighteen in all; None: it is no number."""
+        match = re.fullmatch(r"(?:Number|Percent|Currency)\((\d+),(\d+)\)", self.shape)
+        return None if match is None else min(int(match[1]), MOST_DIGITS - int(match[2]))
+
+    def holds(self, value: int | float | Decimal) -> bool:
+        """Whether a number fits, once it is rounded as the field has it. A percent is 0–1 here and 0–100 there.
+
+        >>> [row.holds(value) for row in ACCOUNT[1:2] for value in (1.25, 99.99, 99.995, 250)]
+        [True, True, False, False]
+        """
+        if (digits := self.digits) is None:
+            return True
+        amount = abs(Decimal(str(value))) * (100 if self.shape.startswith("Percent") else 1)
+        scale = int(self.shape.rstrip(")").partition(",")[2])
+        return amount < Decimal(10) ** digits - Decimal(5).scaleb(-scale - 1)
 
 
 ACCOUNT = (

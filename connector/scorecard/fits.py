@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 
-from connector.crms.base import Field, Pipeline
+from connector.crms.base import Field, Pipeline, Value
 from connector.errors import Finding
 from connector.scorecard.plan import FieldChange, Target
 
@@ -25,12 +26,14 @@ class Shape:
         return cls(fields, {pipeline.id: pipeline.options for pipeline in pipelines})
 
     def misfit(self, change: FieldChange, pipeline: str | None) -> tuple[str, str] | None:
-        """(code, why) of a value that the field would not hold: too long, or an option that is not offered (for this record type)."""
+        """(code, why) of a value that the field would not hold: too long, too large, or an option that is not offered (for this record type)."""
         known, value = self.fields.get(change.field), change.after
         if known is None or value is None or value == "":
             return None
         if known.length is not None and isinstance(value, str) and len(value) > known.length and known.type in ("text", "long_text"):
             return "SC-E130", f"{change.field} holds {known.length} characters, the value has {len(value)}: it is not cut"
+        if (digits := _digits(known)) is not None and _larger(value, digits):
+            return "SC-E130", f"{change.field} holds numbers below {Decimal(10) ** digits:,f}, the value is {value}"
         if not known.restricted:
             return None
         everywhere = frozenset(option.value for option in known.options if option.active)
@@ -39,6 +42,19 @@ class Shape:
             return None
         where = f" for {pipeline}" if str(value) in everywhere else ""
         return "SC-E123", f"{change.field} does not offer {value!r}{where}"
+
+
+def _digits(known: Field) -> int | None:
+    """How many digits before the point a number of the field may have; None: no bound is known."""
+    return None if known.precision is None else known.precision - (known.scale or 0)
+
+
+def _larger(value: Value, digits: int) -> bool:
+    """Whether a number, in wire form, has more digits before the point."""
+    try:
+        return abs(Decimal(str(value))) >= Decimal(10) ** digits
+    except InvalidOperation:
+        return False
 
 
 def without_right(target: Target, shape: Shape) -> list[Finding]:

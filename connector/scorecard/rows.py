@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.crms.provisioning import SpecType
-from connector.model.scorecard_fields import Row
+from connector.model.scorecard_fields import MOST_DIGITS, Row
 
-MOST_DIGITS = 18
 WORDS: Mapping[str, SpecType] = {
     "Text": "text", "Number": "number", "Percent": "percent", "Currency": "money", "Date": "date", "DateTime": "datetime",
     "Picklist": "picklist", "Checkbox": "boolean", "Lookup": "lookup",

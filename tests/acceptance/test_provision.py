@@ -159,7 +159,7 @@ def test_status_says_what_a_push_would_meet_whatever_else_differs(bare: Org, mon
     assert (code, names(document, "change")) == (4, ["KPI_Open_Gates__c", "KPI_Pace__c", "KPI_Personas__c"])
     assert {(f["code"], f["message"]) for f in document["findings"]} == {
         ("SC-E153", "Opportunity.KPI_Open_Gates__c: the connection's user may not edit it"),
-        ("SC-E130", "Opportunity.KPI_Personas__c: holds 40 characters of 255"),
+        ("SC-E130", "Opportunity.KPI_Personas__c: holds 40 of 255 characters"),
         ("SC-E123", "Opportunity.KPI_Pace__c: does not offer Stuck"),
     }
     steps = {f["code"]: f["next"] for f in document["findings"]}
@@ -167,6 +167,28 @@ def test_status_says_what_a_push_would_meet_whatever_else_differs(bare: Org, mon
     assert all("provision apply --connection sf-demo" in steps[code] for code in ("SC-E130", "SC-E123"))
     assert bare.provision(monkeypatch, "apply", "--yes")[1]["summary"]["unproven"] == 1
     assert {f["code"] for f in bare.run("provision", "status")[1]["findings"]} == {"SC-E153"}
+
+
+def test_a_number_that_does_not_fit_is_not_sent_and_a_wider_field_stays_wide(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    org, field = bare.world.org, "KPI_Stage_Benchmark_Days__c"
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    org.retype_field("Opportunity", field, "double", precision=1)
+    org.retype_field("Opportunity", "KPI_Win_Chance_N__c", "double", precision=9)
+    org.retype_field("Opportunity", "KPI_Definition__c", "string", length=120)
+    code, document = bare.run("provision", "status")
+    assert (code, [f["message"] for f in document["findings"]]) == (4, [f"Opportunity.{field}: holds 1 of 4 digits before the point"])
+    code, document = bare.run("sync")
+    assert code == 4
+    refused = [letter for letter in bare.ok("dead-letters", "list")["result"] if letter["code"] == "SC-E130"]
+    assert len(refused) > 5
+    assert all(letter["message"].startswith(f"not sent: {field} holds numbers below 10, the value is") for letter in refused), refused
+    assert [letter for letter in bare.ok("dead-letters", "list")["result"] if letter["code"] == "SC-E129"] == []
+
+    assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
+    held = org.schema["Opportunity"].fields
+    assert (held[field].precision, held["KPI_Win_Chance_N__c"].precision, held["KPI_Definition__c"].length) == (4, 9, 120)
+    assert bare.provision(monkeypatch, "plan", "--detailed-exitcode")[0] == 0
+    assert bare.ok("sync")["summary"]["written"] >= len(refused)
 
 
 def test_a_field_that_the_connections_user_cannot_use_is_named_after_the_deployment(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:

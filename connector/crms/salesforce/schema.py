@@ -112,6 +112,7 @@ def field_of(described: Mapping[str, Any]) -> Field:
         ),
         restricted=bool(described.get("restrictedPicklist")),
         length=described.get("length") or None,
+        precision=described.get("precision") or None if numeric else None,
         scale=described.get("scale") if numeric else None,
         sensitive=bool(described.get("encrypted")),
     )

@@ -20,6 +20,7 @@ from connector.kpis.questions.health import punctuality, recent_events
 from connector.kpis.questions.pipeline import counted
 from connector.kpis.questions.retention import next_renewals, nrr_of
 from connector.kpis.questions.speed import first_contacts
+from connector.model.scorecard_fields import ACCOUNT
 
 TIERS: Mapping[str, str] = {"at_risk": "at_risk", "healthy": "stable", "expansion_ready": "expansion_ready"}
 """Label of KPI 99 → option of the field."""
@@ -33,7 +34,7 @@ def account_cards(book: Book) -> dict[str, Card]:
     """
     found: dict[str, Card] = {}
     for id, name in book.accounts.select("id", "name").iter_rows():
-        sheet = Sheet(id, name)
+        sheet = Sheet(id, name, ACCOUNT)
         for part in (_arr, _nrr, _renewal, _health, _adoption, _milestones, _go_live, _pull_through, _pipeline, _leaders, _triggers, _contact):
             part(book, id, sheet)
         found[id] = sheet.card()

@@ -10,6 +10,7 @@ from connector.kpis.book.book import Book, derived
 from connector.kpis.book.money import PLACES
 from connector.kpis.compute import known
 from connector.kpis.definition import Row
+from connector.model.scorecard_fields import Row as Field
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +29,19 @@ class Card:
 
 
 class Sheet:
-    """A card in the making."""
+    """A card in the making. ``fields``: those of its grain, whose numbers have so many digits."""
 
-    def __init__(self, subject: str, name: str | None) -> None:
+    def __init__(self, subject: str, name: str | None, fields: Iterable[Field]) -> None:
         self._subject, self._name = subject, name
+        self._fields = {field.key: field for field in fields}
         self._values: dict[str, object] = {}
         self._why: dict[str, tuple[str, ...]] = {}
 
     def put(self, key: str, value: object, *why: str) -> None:
-        """A value and its sentences; empty ones are left out."""
+        """A value and its sentences; empty ones are left out. A number that its field cannot hold is left out, and that is said."""
+        field = self._fields[key]
+        if isinstance(value, int | float | Decimal) and not field.holds(value):
+            value, why = None, (f"no value: more than {field.digits} digits before the point", *why)
         self._values[key] = value
         self._why[key] = tuple(sentence for sentence in why if sentence)
 

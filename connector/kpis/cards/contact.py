@@ -7,6 +7,7 @@ import polars as pl
 from connector.kpis.book.book import Book, derived
 from connector.kpis.cards.card import Card, Sheet, listed, rows_of
 from connector.kpis.questions.kol import leaders, referred
+from connector.model.scorecard_fields import CONTACT
 
 
 def contact_cards(book: Book) -> dict[str, Card]:
@@ -17,7 +18,7 @@ def contact_cards(book: Book) -> dict[str, Card]:
         id = row["contact"]
         if id not in known:
             continue
-        sheet = Sheet(id, None)
+        sheet = Sheet(id, None, CONTACT)
         score = rows_of(book, "kol_engagement_score")[f"contact={id}"]
         told = [f"{row['meetings']} held meetings in {book.settings.kol_score.lookback_days} days"]
         told += [said for said, holds in (("advisory board", row["advisory_board"]), ("published case study", row["published"])) if holds]

@@ -13,6 +13,7 @@ from connector.kpis.book.windows import Window
 from connector.kpis.cards.card import Card, Sheet, left_out, nothing, rows_of, summed
 from connector.kpis.definition import Row
 from connector.kpis.questions.stage_times import paces
+from connector.model.scorecard_fields import REP
 
 SETTLING_DAYS = 14
 """For so many days of a quarter the one before is told too: closes are entered late, and quotas are corrected."""
@@ -32,7 +33,7 @@ def rep_cards(book: Book) -> dict[tuple[str, str], Card]:
         for id, name in book.owners.select("id", "name").iter_rows():
             if not _took_part(book, id, window, running):
                 continue
-            sheet = Sheet(f"{id}|{window.label}", name)
+            sheet = Sheet(f"{id}|{window.label}", name, REP)
             for part in (_results, *((_coverage, _rates, _speed, _now) if running else ())):
                 part(book, id, window, sheet)
             found[id, window.label] = sheet.card()

@@ -249,6 +249,20 @@ def test_an_account_of_which_nothing_is_known_has_a_card_of_nulls(org: Org) -> N
     }  # fmt: skip
 
 
+def test_a_number_with_more_digits_than_its_field_is_left_out_alone(org: Org) -> None:
+    """From 4 to 1,000 of ARR is 25,000 %, from 10 to 1,000 is 10,000 %; a percent of four digits ends at 9,999. The rest of the card stands."""
+    org.add("accounts", id="A2").add("accounts", id="A3")
+    org.file("arr_ledger", *(
+        {"account_key": f"A{number}", "date": on, "type": type_, "delta": delta}
+        for number, before in ((1, 4), (2, 10), (3, 11))
+        for on, type_, delta in (("2026-01-10", "new", before), ("2027-01-10", "expansion", 1_000 - before))
+    ))  # fmt: skip
+    cards = account_cards(org.book())
+    assert {id: card.values["nrr_12m"] for id, card in cards.items()} == {"A1": None, "A2": None, "A3": pytest.approx(1_000 / 11)}
+    assert {id: card.values["arr"] for id, card in cards.items()} == {"A1": 1_000, "A2": 1_000, "A3": 1_000}
+    assert cards["A1"].why["nrr_12m"][0] == "no value: more than 4 digits before the point"
+
+
 def test_a_sum_with_an_unknown_part_is_unknown(org: Org) -> None:
     org.add("accounts", id="A2", parent="A1")
     entry = {"date": "2026-06-01", "type": "new", "delta": 5}
