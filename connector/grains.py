@@ -128,19 +128,24 @@ def _in_currency(part: Part, ours: str, theirs: str | None) -> Part:
 
 
 def _deals(mapped: MappedConnection, target: Target, book: Book, store: Store, only: Sequence[str]) -> Part:
-    cards = scorecards(book)
+    """A closed deal is told for ``closed_days`` on its own record, which may reject writes; on the row of ours beside it whenever it closed, for
+    that row would go on saying how the deal stood. Such rows are beside the population, which would grow with the years."""
+    cards, days = scorecards(book), mapped.mapping.scorecard.population.closed_days
+    beside = store.scorecard_rows(target.connection, target.object) if target.grain == "companion" else {}
+    late = closed_cards(book, days)
+    closed = closed_cards(book, days, list(beside)) if beside else late
     wanted = {id: desired_values(card) for id, card in cards.items() if card.stage is not None}
-    wanted |= {id: Desired(card.values, card.why) for id, card in closed_cards(book, mapped.mapping.scorecard.population.closed_days).items()}
+    population = len(wanted.keys() | late.keys())
+    wanted |= {id: Desired(card.values, card.why) for id, card in closed.items()}
     desired = {id: values for id, values in wanted.items() if not only or id in only}
     aside = sum(card.stage is None for card in cards.values())
-    if target.grain == "opportunity":
-        observed = {id: _observed(seen) for id, seen in store.observed(target.connection).items() if id in desired}
-        return Part(target, desired, observed, set_aside=aside, population=len(wanted))
     deals = store.observed(target.connection)
-    rows = {id: _observed(seen, deals.get(id)) for id, seen in store.scorecard_rows(target.connection, target.object).items()}
+    if target.grain == "opportunity":
+        return Part(target, desired, {id: _observed(seen) for id, seen in deals.items() if id in desired}, set_aside=aside, population=population)
+    rows = {id: _observed(seen, deals.get(id)) for id, seen in beside.items()}
     gone = rows.keys() & store.census.gone(target.connection, "opportunities")
-    beside = {id: Desired({"key": id, "deal": id, **card.values}, card.why, deals[id].name if id in deals else None) for id, card in desired.items()}
-    return Part(target, beside, rows, set() if only else gone, aside, len(wanted))
+    told = {id: Desired({"key": id, "deal": id, **card.values}, card.why, deals[id].name if id in deals else None) for id, card in desired.items()}
+    return Part(target, told, rows, set() if only else gone, aside, population)
 
 
 def _observed(seen: Seen, deal: Seen | None = None) -> Observed:

@@ -106,6 +106,27 @@ def test_every_grain_reaches_the_crm_and_the_deal_is_never_written(org: Org) -> 
     assert all(row["KPI_Value__c"] is not None or row["KPI_Reason__c"] for row in snapshots)
 
 
+def test_the_row_beside_a_deal_that_closed_says_that_nothing_is_open(org: Org) -> None:
+    """With ``closed_days: 0``, where a deal's own record is left alone: the row is ours and would say Stuck for good."""
+    open_ = "KPI_Pace__c, KPI_Stale_Reason__c, KPI_Open_Gates__c, KPI_Win_Chance__c, KPI_Data_Gaps__c"
+    org.ok("sync")
+    stuck = org.query(f"SELECT KPI_Key__c FROM {COMPANION} WHERE KPI_Pace__c = 'Stuck'")
+    won, lost = (row["KPI_Key__c"] for row in stuck[:2])
+    rows = len(org.query(f"SELECT Id FROM {COMPANION}"))
+    for id, stage in ((won, "Closed Won"), (lost, "Closed Lost")):
+        url = f"{org.base_url}/{DATA}/sobjects/Opportunity/{id}"
+        answer = requests.patch(url, json={"StageName": stage}, headers=org.as_user(org.world.org.admin), timeout=30)
+        assert answer.status_code == 204, answer.text
+    before = {id: org.world.org.tables["Opportunity"].rows[id]["SystemModstamp"] for id in (won, lost)}
+    assert org.ok("sync")["summary"]["written"] >= 2
+    held = {row["KPI_Key__c"]: row for row in org.query(f"SELECT KPI_Key__c, KPI_Stage__c, {open_} FROM {COMPANION}")}
+    assert len(held) == rows  # deals that were closed before they had a row get none
+    assert (held[won]["KPI_Stage__c"], held[lost]["KPI_Stage__c"]) == ("Closed won", "Closed lost")
+    assert {held[id][field] for id in (won, lost) for field in open_.split(", ")} == {None}
+    assert {id: org.world.org.tables["Opportunity"].rows[id]["SystemModstamp"] for id in (won, lost)} == before
+    assert org.ok("sync")["summary"]["written"] == 0
+
+
 def _agree(org: Org, user: str, object: str, known: Any, cards: dict[str, Any], grain: Any) -> None:
     assert cards
     columns = ", ".join(row.salesforce for row in known)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -30,19 +30,20 @@ class ClosedCard:
     why: Mapping[str, Sequence[str]]
 
 
-def closed_cards(book: Book, days: int) -> dict[str, ClosedCard]:
-    """Deals of any type that closed in the last ``days`` days, today included, in a stage that is mapped; none for 0."""
-    if days <= 0:
-        return {}
+def closed_cards(book: Book, days: int, beside: Collection[str] = ()) -> dict[str, ClosedCard]:
+    """Deals of any type that closed in the last ``days`` days, today included, in a stage that is mapped; none for 0. ``beside``: ids of deals
+    that are told whenever they closed, because a record of ours stands beside them and would go on saying how they stood.
+    """
     since = book.today - timedelta(days=days - 1)
-    rows = book.deals.filter((pl.col("cls") != "open") & pl.col("closed").is_between(since, book.today) & pl.col("stage").is_not_null())
+    late = pl.col("closed").is_between(since, book.today) if days > 0 else pl.lit(value=False)
+    rows = book.deals.filter((pl.col("cls") != "open") & pl.col("stage").is_not_null() & (late.fill_null(value=False) | pl.col("id").is_in(beside)))
     found = {}
     for id, stage, entered, closed in rows.select("id", "stage", "entered", "closed").iter_rows():
-        said: Sequence[str] = [f"{stage_label(book.ladder, stage)}: closed on {day_text(closed)}"]
+        said: Sequence[str] = [f"{stage_label(book.ladder, stage)}: closed{f' on {day_text(closed)}' if closed is not None else ''}"]
         ended = {"stage": stage, "stage_entered_on": entered, **ENDED}
         began, over = pilot_spans(book).get(id, (None, None))
-        beside = {"pilot_started_on": began, "pilot_ended_on": over, "blended_arr": recurring_and_capital(book)[id]}
+        kept = {"pilot_started_on": began, "pilot_ended_on": over, "blended_arr": recurring_and_capital(book)[id]}
         pilot = list(pilot_sentences(book, id))
         why = dict.fromkeys(ended, said) | {"pilot_started_on": pilot, "pilot_ended_on": pilot, "blended_arr": list(blended_sentences(book, id))}
-        found[id] = ClosedCard(ended | beside, why)
+        found[id] = ClosedCard(ended | kept, why)
     return found

@@ -603,6 +603,9 @@ def test_the_pilot_runs_from_its_first_day_to_its_last(org: Org) -> None:
     assert cards["C"].why["pilot_started_on"] == ["pilot from 2026-10-01 on, still running, from the deal's pilot dates"]
     closed = {id: (card.values["pilot_started_on"], card.values["pilot_ended_on"]) for id, card in closed_cards(book, 30).items()}
     assert closed == {"E": (date(2026, 9, 1), date(2027, 2, 1)), "F": (date(2026, 10, 1), date(2027, 2, 1)), "G": (None, None)}
+    assert closed_cards(book, 0) == {}
+    assert closed_cards(book, 0, ["A", "F", "X"]).keys() == {"F"}  # open ones, and those that nobody knows, have no such card
+    assert closed_cards(book, 1, ["F"]) == {"F": closed_cards(book, 30)["F"]}
     assert all(card.values["blended_arr"] == 1000 and card.why["blended_arr"] for card in closed_cards(book, 30).values())
 
 
