@@ -16,7 +16,7 @@ from connector.scorecard.formulas import Terms
 from connector.scorecard.rows import HELP, Shape
 from connector.scorecard.wanted import ABOUT, OFF, WRITTEN, Switches, written_fields
 
-COMPUTED = f"{ABOUT} Calculated by HubSpot. Empty while a date is missing."
+COMPUTED = f"{ABOUT} Calculated by HubSpot."
 TYPES: Mapping[Kind, SpecType] = {
     "text": "text", "list": "text", "stage": "picklist", "choice": "picklist", "date": "date", "datetime": "datetime", "number": "number",
     "percent": "percent", "money": "money", "flag": "boolean",
@@ -78,9 +78,14 @@ HELP_HERE: Mapping[str, str] = {
 """Where HubSpot's value is another than Salesforce's, which runs on to today."""
 
 
+DATED = "Empty while a date is missing."
+EMPTY: Mapping[str, str] = {"weighted_amount": "Empty or 0 while the amount or the win chance is missing."}
+"""What an empty value says, where it is not that a date is missing. Whether a missing term blanks a branch that is not taken, HubSpot decides."""
+
+
 def _calculated(row: Row, name: str, formula: str) -> FieldSpec:
-    shape, help_ = Shape.of(row.shape), HELP_HERE.get(row.key, row.help)
-    return FieldSpec(row.key, name, _label(row.label, shape.type), shape.type, formula=formula, help=f"{help_} {COMPUTED}")
+    shape, help_ = Shape.of(row.shape), f"{HELP_HERE.get(row.key, row.help)} {COMPUTED} {EMPTY.get(row.key, DATED)}"
+    return FieldSpec(row.key, name, _label(row.label, shape.type), shape.type, formula=formula, help=help_)
 
 
 def _plain(row: Row, name: str) -> FieldSpec:

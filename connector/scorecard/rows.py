@@ -47,11 +47,11 @@ LIVE = (
     Row("days_in_stage", "Days in stage", "KPI_Days_In_Stage__c", "Number(18,0)",
         "Days since this deal entered its present stage. Moves every day by itself. Empty while no stage date is known."),
     Row("days_in_crm_stage", "Days in CRM stage", "KPI_Days_In_CRM_Stage__c", "Number(18,0)",
-        "Days since the CRM's own stage changed. Two of them may be one canonical stage, and it is empty on deals that have not moved. {zone}"),
+        "Days since the CRM's own stage changed. Two of them may be one canonical stage, and it is empty on deals that have not moved."),
     Row("stalled", "Stalled", "KPI_Stalled__c", "Checkbox",
         "Longer in its stage than the stage may take. Limits of segments are in Stale reason only."),
     Row("deal_age", "Deal age", "KPI_Deal_Age__c", "Number(18,0)",
-        "Days since the deal was created. A closed deal stops at its close date, which can be edited. {zone}"),
+        "Days since the deal was created. A closed deal stops at its close date, which can be edited."),
     Row("pilot_days", "Pilot days", "KPI_Pilot_Days__c", "Number(18,0)",
         "Days from the pilot's start to its end, or to today. Gaps between pilots count here; Pilot limit leaves them out."),
     Row("pilot_overrun", "Pilot over its limit", "KPI_Pilot_Overrun__c", "Checkbox", "Today is past the Pilot limit."),
@@ -66,7 +66,7 @@ LIVE = (
     Row("days_since_buyer", "Days since buyer activity", "KPI_Days_Since_Buyer__c", "Number(18,0)",
         "Days since the buyer last took part. Moves every day by itself. Empty while no activity is known."),
 )  # fmt: skip
-"""What the CRM computes. ``{zone}`` is replaced by what there is to say of time zones."""
+"""What the CRM computes."""
 
 DIGITS: Mapping[str, int] = {
     "stage_benchmark_days": 4, "gate_progress": 3, "touch_density": 4, "regressions": 3, "close_pushes": 3, "win_chance": 3, "win_chance_n": 5,

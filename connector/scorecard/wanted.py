@@ -119,7 +119,8 @@ def _live(switches: Switches, terms: Terms, left_out: dict[str, str]) -> tuple[F
         elif row.key in lacking:
             left_out[row.key] = lacking[row.key]
         else:
-            made.append(_spec(row, name, formula=formulas[row.key], help=row.help.format(zone=zone)))
+            formula = formulas[row.key]
+            made.append(_spec(row, name, formula=formula, help=f"{row.help} {zone}" if "DATEVALUE(" in formula else row.help))
     return tuple(made)
 
 

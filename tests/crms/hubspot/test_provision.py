@@ -96,8 +96,13 @@ def test_the_values_are_those_of_the_page(bench: Bench) -> None:
     assert (old.values["kpi_secq_days"], old.values["kpi_loi_to_secq_days"], old.values.get("kpi_pilot_days", "")) == ("35", "-20", "")
     bench.portal.update(old, {"amount": "1000", "kpi_win_chance": "0.29"})
     assert old.values["kpi_weighted_amount"] == "290"
-    bench.portal.update(old, {"kpi_win_chance": ""})
+    bench.portal.update(old, {"amount": ""})
+    assert old.values["kpi_weighted_amount"] in ("", "0")
+    bench.portal.update(old, {"amount": "1000", "kpi_win_chance": ""})
     assert old.values["kpi_weighted_amount"] == ""
+    told = bench.portal.properties["deals"]
+    assert told["kpi_weighted_amount"].description.endswith("Calculated by HubSpot. Empty or 0 while the amount or the win chance is missing.")
+    assert told["kpi_secq_days"].description.endswith("Calculated by HubSpot. Empty while a date is missing.")
 
 
 def test_only_what_is_ours_and_differs_is_changed(bench: Bench) -> None:

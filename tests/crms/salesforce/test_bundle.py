@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -18,6 +19,7 @@ from connector.model.scorecard_fields import ANCHORS, CALCULATED
 from connector.scorecard import rows
 from connector.scorecard.fields import MANIFEST
 from tests.crms.salesforce.wanted import MODES, made
+from tests.scorecard.test_formulas import OWN
 
 NS = "{http://soap.sforce.com/2006/04/metadata}"
 VERSION = "68.0"
@@ -40,6 +42,27 @@ def rows_of(text: str, tag: str) -> list[dict[str, str]]:
 def test_the_linter_finds_nothing_in_what_is_made(mode: str) -> None:
     wanted = made(mode)
     assert lint.problems(wanted, files(wanted), wanted.reads) == []
+
+
+@pytest.mark.parametrize("mode", EVERY)
+@pytest.mark.parametrize("instants", [(), [key for key in OWN if key.endswith("_on")]], ids=["dates", "instants"])
+def test_whoever_reads_a_formula_that_turns_instants_into_days_is_told_of_the_zone(mode: str, instants: Collection[str]) -> None:
+    wanted = made(mode, instants=frozenset(instants))
+    zoned = {f.key for spec in wanted.objects for f in spec.fields if "the scorecard's is America/New_York" in f.help}
+    assert zoned == {f.key for spec in wanted.objects for f in spec.fields if "DATEVALUE(" in (f.formula or "")}
+    assert lint.problems(wanted, files(wanted), wanted.reads) == []
+    if mode == "record":
+        always = {"days_in_crm_stage", "deal_age"}
+        assert zoned == (always | {"pilot_days", "secq_days", "loi_to_secq_days", "clearance_to_order_days"} if instants else always)
+
+
+def test_what_a_rep_reads_names_the_span_of_time() -> None:
+    (rep,) = (spec for spec in made("everything").objects if spec.grain == "rep")
+    told = {field.key: field.help for field in rep.fields}
+    assert all("last twelve months" in told[key] for key in ("win_rate", "win_rate_n", "show_rate"))
+    assert "held or missed" in told["show_rate"]
+    assert ("all time" in told["cycle_days"], "last 90 days" in told["capacity"]) == (True, True)
+    assert not [key for key, text in told.items() if len(text) > lint.MOST_TEXT]
 
 
 @pytest.mark.parametrize("mode", EVERY)
