@@ -416,7 +416,7 @@ def _scorecard(document: Document, mapping: CrmMapping) -> Iterator[Finding]:
                 yield document.finding("SC-E020", f"{field} already holds {seen[field]}", path)
             seen[field] = key
     if mapping.scorecard.mode == "two_fields" and not mapping.written:
-        said = "mode two_fields writes pace and stale_reason: name at least one of them"
+        said = "mode two_fields writes pace and stale_reason: both are switched off"
         yield document.finding("SC-E025", said, ("scorecard", "mode"))
     if mapping.scorecard.mode == "companion" and mapping.crm != "salesforce":
         yield document.finding("SC-E020", "mode companion is for Salesforce only", ("scorecard", "mode"))

@@ -97,8 +97,6 @@ WRITTEN: Mapping[str, ScorecardKind] = {
     "definition": "text", "pilot_started_on": "date", "pilot_ended_on": "date", "blended_arr": "number",
 }  # fmt: skip
 """Scorecard keys of a deal that the connector writes → the type the CRM field must have."""
-TWO_FIELDS = ("pace", "stale_reason")
-"""All that is written in the two-field mode."""
 COMPUTED = (
     "days_in_stage", "days_in_crm_stage", "stalled", "deal_age", "pilot_days", "pilot_overrun", "secq_days", "loi_to_secq_days",
     "clearance_to_order_days", "days_since_buyer", "weighted_amount",

@@ -16,7 +16,7 @@ from connector.mapping.source import Document
 from connector.model.kpi_settings import KpiSettings
 from connector.model.ladder import Ladder
 from connector.model.records import PERSONAS, STANCES
-from connector.model.scorecard_fields import ANCHORS, CALCULATED
+from connector.model.scorecard_fields import ANCHORS, CALCULATED, TWO_FIELDS
 
 Crm = Literal["salesforce", "hubspot"]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.]*$")]
@@ -225,7 +225,8 @@ class SnapshotScorecard(Strict):
 class Scorecard(Strict):
     """The only fields that can ever be written. null switches a field off.
 
-    ``mode``: ``record``, every field that is named, on the deal; ``two_fields``, Pace and Stale reason alone; ``companion``, the fields lie on
+    ``mode``: ``record``, every field that is named, on the deal; ``two_fields``, Pace and Stale reason alone, under their usual names
+    unless named; ``companion``, the fields lie on
     an object of their own beside the deal, which is then never written.
     """
 
@@ -283,9 +284,11 @@ class CrmMapping(Strict):
     def written(self) -> Mapping[str, str]:
         """Key → field of the deal's fields that are switched on and written by the connector; formulas are left out, and anchors for which
         the company has fields of its own. In companion mode they lie on the companion."""
-        among = names.TWO_FIELDS if self.scorecard.mode == "two_fields" else names.WRITTEN
+        default = TWO_FIELDS[self.crm] if self.scorecard.mode == "two_fields" else {}
+        among = default or names.WRITTEN
         not_ours = {*CALCULATED[self.crm], *(key for key in ANCHORS if (own := self.field(key)) is not None and own.from_ is not None)}
-        return {key: field for key, field in self.scorecard.opportunity.items() if field is not None and key in among and key not in not_ours}
+        named = {**default, **self.scorecard.opportunity}
+        return {key: field for key, field in named.items() if field is not None and key in among and key not in not_ours}
 
     @property
     def several_currencies(self) -> bool:

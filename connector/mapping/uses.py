@@ -155,12 +155,15 @@ def _sections(mapping: CrmMapping) -> Iterator[FieldUse]:
 
 def _scorecard(mapping: CrmMapping) -> Iterator[FieldUse]:
     companion = mapping.scorecard.mode == "companion"
-    objects = (("opportunity", COMPANION_OBJECT if companion else mapping.opportunities.object, mapping.scorecard.opportunity),
+    written = mapping.written
+    deal = {**mapping.scorecard.opportunity, **written}
+    objects = (("opportunity", COMPANION_OBJECT if companion else mapping.opportunities.object, deal),
                ("account", names.ACCOUNT_OBJECT[mapping.crm], mapping.scorecard.account),
                ("contact", names.CONTACT_OBJECT[mapping.crm], mapping.scorecard.contact))  # fmt: skip
-    written = mapping.written
     for section, object, fields in objects:
         for key, field in fields.items():
             if field is not None:
                 role: Role = "scorecard" if section != "opportunity" or key in written else "formula"
-                yield FieldUse(object, field, ("scorecard", section, key), canonical=key, role=role)
+                # in the two-field mode one that is not named is there by the mode
+                named = section != "opportunity" or key in mapping.scorecard.opportunity
+                yield FieldUse(object, field, ("scorecard", section, key) if named else ("scorecard", section), canonical=key, role=role)

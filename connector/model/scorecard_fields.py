@@ -17,6 +17,11 @@ ANCHORS = ("pilot_started_on", "pilot_ended_on")
 """Keys of a deal that are made and written only where the company has no field of its own for the day."""
 CALCULATED: Mapping[str, tuple[str, ...]] = {"salesforce": ("blended_arr",), "hubspot": ()}
 """Of a deal's written keys those that a formula of that CRM shows."""
+TWO_FIELDS: Mapping[str, Mapping[str, str]] = {
+    "salesforce": {"pace": "KPI_Pace__c", "stale_reason": "KPI_Stale_Reason__c"},
+    "hubspot": {"pace": "kpi_pace", "stale_reason": "kpi_stale_reason"},
+}
+"""CRM → all that is made and written of a deal in the two-field mode, and the name of each field that the mapping does not name."""
 
 
 @dataclass(frozen=True, slots=True)

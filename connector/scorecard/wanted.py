@@ -9,14 +9,13 @@ from typing import Literal
 from connector.crms.base import Grain, Option
 from connector.crms.provisioning import FieldSpec, ObjectSpec, Wanted
 from connector.model import scorecard_fields
-from connector.model.scorecard_fields import ANCHORS, CALCULATED, COMPANION_OBJECT, Row
+from connector.model.scorecard_fields import ANCHORS, CALCULATED, COMPANION_OBJECT, TWO_FIELDS, Row
 from connector.scorecard import rows
 from connector.scorecard.fields import MANIFEST, ScorecardField
 from connector.scorecard.formulas import Terms, compiled
 from connector.scorecard.rows import DIGITS, HELP, Shape
 
 Mode = Literal["record", "two_fields", "companion"]
-TWO_FIELDS = ("pace", "stale_reason")
 OFF = frozenset({"weighted_amount"})
 """Live fields that are made only where the mapping names them."""
 ABOUT = "Scorecard Connector."
@@ -86,8 +85,9 @@ def written_fields(switches: Switches, left_out: dict[str, str], made_by: Callab
         if key in CALCULATED[switches.crm] or (key in ANCHORS and (key in switches.own or switches.opportunity.get(key) is None)):
             continue
         if switches.mode == "two_fields":
-            name = switches.opportunity.get(key, known.name(switches.crm)) if key in TWO_FIELDS else None
-            why = "the mode is two_fields" if key not in TWO_FIELDS else "switched off in the mapping"
+            both = TWO_FIELDS[switches.crm]
+            name = switches.opportunity.get(key, both[key]) if key in both else None
+            why = "switched off in the mapping" if key in both else "the mode is two_fields"
         else:
             name, why = switches.opportunity.get(key), "switched off in the mapping" if key in switches.opportunity else "not named in the mapping"
         if name is None:

@@ -298,11 +298,20 @@ def test_a_name_that_is_taken_by_something_else_is_never_changed(bare: Org, monk
 
 
 def test_two_fields_and_nothing_else(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of them is not named in the mapping: it is made and written under its usual name."""
     bare.change("salesforce.yaml", "  population: {open: true", "  mode: two_fields\n  population: {open: true")
+    bare.change("salesforce.yaml", "    stale_reason:         KPI_Stale_Reason__c\n", "")
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert set(bare.fields(bare.world.org.api_user)) == {"KPI_Pace__c", "KPI_Stale_Reason__c"}
     assert bare.ok("sync")["summary"]["written"] > 50
+    for name in ("KPI_Pace__c", "KPI_Stale_Reason__c"):
+        assert bare.query(f"SELECT Id FROM Opportunity WHERE {name} != null", bare.world.org.api_user) != []
+    code, document = bare.run("mapping", "check", "--live")
+    assert (code, {f["severity"] for f in document["findings"]} - {"warning", "info"}) == (0, set()), document
     assert bare.ok("sync")["summary"]["written"] == 0
+    bare.world.org.close_field("Opportunity", "KPI_Stale_Reason__c", bare.world.org.api_user)
+    found = [f for f in bare.run("mapping", "check", "--live")[1]["findings"] if f["severity"] == "error"]
+    assert [(f["code"], f["path"]) for f in found] == [("SC-E153", "scorecard.opportunity")]
 
 
 def test_every_grain_on_one_org(bare: Org, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,9 +153,14 @@ def test_the_quota_leaves_calculated_ones_out_and_says_so(bare: Portal, monkeypa
 
 def test_two_fields_and_nothing_else(bare: Portal, monkeypatch: pytest.MonkeyPatch) -> None:
     bare.change("hubspot.yaml", "  population: {open: true", "  mode: two_fields\n  population: {open: true")
+    text = (bare.root / "mappings" / "hubspot.yaml").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^    stale_reason:.*\n", text, re.MULTILINE)
+    bare.change("hubspot.yaml", line, "")
     assert bare.provision(monkeypatch, "apply", "--yes")[0] == 0
     assert bare.made() == {"kpi_pace", "kpi_stale_reason"}
     assert bare.ok("sync")["summary"]["written"] > 50
+    for name in ("kpi_pace", "kpi_stale_reason"):
+        assert any(record.values.get(name) for record in bare.world.portal.records["deals"].values())
 
 
 def test_a_portal_provisioned_by_hand_is_put_right_and_keeps_its_values(tmp_path: Path, capsys: pytest.CaptureFixture[str],

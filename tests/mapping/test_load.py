@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +17,10 @@ from connector.mapping.load import MappingSet, load
 from connector.mapping.schema import json_schemas
 from connector.mapping.streams import streams
 from connector.model.records import PERSONAS, STANCES, columns
-from connector.model.scorecard_fields import ANCHORS, CALCULATED
+from connector.model.scorecard_fields import ANCHORS, CALCULATED, TWO_FIELDS
+from connector.provision import switched
+from connector.scorecard.fields import MANIFEST
+from connector.scorecard.wanted import written_field, written_fields
 
 ROOT = Path(__file__).parents[2]
 CONNECTIONS = {"sf-prod": "salesforce", "hs-prod": "hubspot"}
@@ -35,6 +39,33 @@ def test_own_mappings_cover_all_scorecard_fields_in_both_crms(own: MappingSet) -
     for mapping in own.by_connection.values():
         own = {key for key in ANCHORS if mapping.field(key) is not None}
         assert set(mapping.written) == set(names.WRITTEN) - own - set(CALCULATED[mapping.crm])
+
+
+@pytest.mark.parametrize(("file", "usual"), [("salesforce.yaml", "KPI_{}__c"), ("hubspot.yaml", "kpi_{}")])
+def test_the_two_field_mode_writes_both_of_them_named_or_not(tmp_path: Path, file: str, usual: str) -> None:
+    """What is provisioned under its usual name is written under it; null switches one off, in both."""
+
+    def written(*lines: str) -> dict[str, str]:
+        shutil.copytree(ROOT / "mappings", tmp_path / "copy", dirs_exist_ok=True)
+        path = tmp_path / "copy" / file
+        text = path.read_text(encoding="utf-8").replace("  population: {open: true", "  mode: two_fields\n  population: {open: true")
+        path.write_text(re.sub(r"^    (pace|stale_reason): .*\n", "", text, flags=re.MULTILINE), encoding="utf-8")
+        path.write_text(path.read_text(encoding="utf-8").replace("\n  opportunity:\n", "\n".join(("\n  opportunity:", *lines, ""))), encoding="utf-8")
+        mapping = load(tmp_path / "copy").by_connection[file.removesuffix(".yaml")]
+        left_out: dict[str, str] = {}
+        made = written_fields(switched(mapping, "UTC"), left_out, written_field)
+        assert {spec.key: spec.name for spec in made} == mapping.written
+        return dict(mapping.written)
+
+    crm = file.removesuffix(".yaml")
+    assert TWO_FIELDS[crm] == {key: MANIFEST[key].name(crm) for key in ("pace", "stale_reason")}
+    assert written() == TWO_FIELDS[crm]
+    assert written(f"    pace: {usual.format('tempo')}") == {**TWO_FIELDS[crm], "pace": usual.format("tempo")}
+    assert written("    pace: null") == {"stale_reason": TWO_FIELDS[crm]["stale_reason"]}
+    with pytest.raises(MappingError) as caught:
+        written("    pace: null", "    stale_reason: null")
+    said = "mode two_fields writes pace and stale_reason: both are switched off"
+    assert [(f.code, f.message) for f in caught.value.findings] == [("SC-E025", said)]
 
 
 def test_both_crms_map_the_same_fields_gates_and_stages(own: MappingSet) -> None:
