@@ -11,7 +11,8 @@ from connector.crms.salesforce import extras
 
 NAMESPACE = "{http://soap.sforce.com/2006/04/metadata}"
 FOLDERS = frozenset({"objects", "permissionsets", "customPermissions", "reportTypes", "reports", "lwc", "package.xml"})
-"""All that a bundle may hold. Layouts and record pages are the administrator's: deploying one overwrites what is there."""
+"""All that a bundle may hold. Layouts and record pages are the administrator's: deploying one overwrites what is there. A dashboard is too: one that
+runs as its viewer may be one too many for the org, which refuses all with it; one that runs as somebody shows that person's deals to everybody."""
 RESERVED = frozenset({"Scorecard", "ScorecardMetric", "ScorecardAssociation"})
 MOST_LABEL, MOST_VIEW_LABEL, MOST_TEXT, MOST_FORMULA, MOST_NAME = 40, 39, 255, 3_900, 40
 OBJECT_NEEDS = ("label", "pluralLabel", "nameField", "sharingModel", "deploymentStatus", "description")

@@ -372,3 +372,17 @@ def test_every_row_of_the_manifest_is_made_by_some_mode() -> None:
         *scorecard_fields.COMPANION,
     )
     assert {row.salesforce for row in known} - names == set()
+
+
+@pytest.mark.parametrize("mode", EVERY)
+def test_no_dashboard_is_deployed_and_the_export_says_why(mode: str) -> None:
+    """One too many that runs as its viewer refuses the whole deployment, fields included."""
+    wanted = made(mode)
+    project_files = project.files(wanted, VERSION)
+    assert [path for path in (*project_files, *files(wanted)) if "dashboard" in path.lower()] == []
+    assert "<name>Dashboard</name>" not in project_files["manifest/package.xml"]
+    assert "Nor a dashboard." in project_files["README.md"]
+    assert "make it over the reports in the folder KPI Scorecard" in project_files["DEPLOY.md"]
+    path, package = "dashboards/KPI_Scorecard/Board.dashboard", files(wanted)
+    found = lint.problems(wanted, {**package, path: package["package.xml"]}, wanted.reads)
+    assert f"{path}: the connector never deploys this kind of component" in found
