@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from connector import witness
+from connector import plan_files, witness
 from connector.app import App
 from connector.errors import Blocked, Finding
 from connector.runs import QUIET, RunReport, Stopped, kept, push, trips_of
 from connector.scorecard import guards
-from connector.scorecard import plan as planning
 from connector.scorecard.plan import Plan
 from connector.state.plans import SavedPlan, Status
 from connector.sync import PushReport, Report
@@ -20,14 +19,7 @@ LIFTED = frozenset({"SC-E102", "SC-E103", "SC-E105", "SC-E107"})
 
 def load_plan(app: App, path: Path) -> Plan:
     """A saved plan from its file. Raises Blocked SC-E109 if it is not byte for byte what was saved, or no longer to be applied."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise Blocked(f"{path} cannot be read: {error.strerror}", code="SC-E184") from error
-    made = planning.loads(data)
-    saved = app.store.plans.get(made.id)
-    if saved.sha256 != planning.digest(data):
-        raise Blocked(f"{path} is not the plan that was saved as {made.id}", code="SC-E109")
+    made, saved = plan_files.read(app, path)
     if saved.status in ("applied", "rejected", "superseded"):
         raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
     for scope in made.scopes:

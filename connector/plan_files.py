@@ -9,10 +9,25 @@ from typing import Any
 from uuid import uuid4
 
 from connector.app import App
+from connector.errors import Blocked
 from connector.files import write_private
 from connector.scorecard import plan as planning
 from connector.scorecard.plan import Plan
-from connector.state.plans import NumberTaken, Status
+from connector.state.plans import NumberTaken, SavedPlan, Status
+
+
+def read(app: App, path: Path) -> tuple[Plan, SavedPlan]:
+    """A plan from its file, and what is kept of it. Raises Blocked SC-E184 if the file cannot be read, SC-E109 if it is not byte for byte what was
+    saved."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise Blocked(f"{path} cannot be read: {error.strerror}", code="SC-E184") from error
+    made = planning.loads(data)
+    saved = app.store.plans.get(made.id)
+    if saved.sha256 != planning.digest(data):
+        raise Blocked(f"{path} is not the plan that was saved as {made.id}", code="SC-E109")
+    return made, saved
 
 
 def save(

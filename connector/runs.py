@@ -257,9 +257,10 @@ def push(
         with kept(done, name), recorded(app, name, "push", trigger) as run, app.connected(name) as connected:
             _not_paused(app, name)
             connected.crm.meter.pushing = True
-            sha256, telling = _undecided(app, made), noted(report or Report(), connected, run.id)
+            current, sha256 = _undecided(app, made)
+            telling = noted(report or Report(), connected, run.id)
             pushed = sync.push(
-                connected, app.store, made, run.id, report=telling, stopped=lambda: stopped() or _rejected(app, made), sha256=sha256,
+                connected, app.store, current, run.id, report=telling, stopped=lambda: stopped() or _rejected(app, made), sha256=sha256,
                 fail_on_stale=fail_on_stale,
             )  # fmt: skip
             pushes.append(pushed)
@@ -271,15 +272,15 @@ def push(
     return done
 
 
-def _undecided(app: App, made: Plan) -> str:
-    """The hash of a plan that is still to be applied. Raises Blocked SC-E109 where somebody has decided otherwise, or another plan has taken its
-    place, while it was being read."""
+def _undecided(app: App, made: Plan) -> tuple[Plan, str]:
+    """(a plan that is still to be applied, its hash), without records that have been deleted in the CRM since it was read. Raises Blocked SC-E109
+    where somebody has decided otherwise, or changed its file."""
     saved = app.store.plans.get(made.id)
     if saved.status not in OPEN:
         raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
-    if saved.sha256 != planning.digest(planning.dumps(made)):
-        raise Blocked(f"plan {made.id} has changed since it was read", code="SC-E109")
-    return saved.sha256
+    if saved.sha256 == planning.digest(planning.dumps(made)):
+        return made, saved.sha256
+    return plan_files.read(app, Path(saved.path))[0], saved.sha256
 
 
 def _rejected(app: App, made: Plan) -> bool:

@@ -131,6 +131,24 @@ def test_a_plan_rejected_while_somebody_reads_it_is_not_written(rig: Any) -> Non
 
 
 @both
+def test_a_deal_deleted_while_a_plan_is_read_does_not_hold_up_the_others(rig: Any) -> None:
+    """Its deletion has taken it from the plan's file, whose hash is another now."""
+    made = planned(rig)
+    gone, other = rig.deals[:2]
+    assert {gone, other} <= {update.id for update in made.plan.updates}
+    rig.delete(gone)
+    rig.advance(days=1)
+    rig.pull()
+    assert rig.app.store.plans.get(made.plan.id).sha256 != made.sha256
+    done = runs.push(rig.app, made.plan)
+    assert (done.exit_code, done.failures) == (0, [])
+    assert {o.update.id: o.status for push in done.pushes for o in push.outcomes}.keys() == {u.id for u in made.plan.updates} - {gone}
+    assert held(rig, other) != {}
+    made.path.write_bytes(made.path.read_bytes() + b" ")
+    assert rig.app.store.plans.get(made.plan.id).status == "applied"
+
+
+@both
 def test_a_plan_rejected_while_it_is_written_stops_before_the_next_batch(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = planned(rig)
     monkeypatch.setattr(Connected, "batch_of", lambda connected, records: 1)
