@@ -182,16 +182,17 @@ def _contacts(target: Target, book: Book, store: Store) -> Part:
     """Who has been taken off the list of key opinion leaders holds our values no longer.
 
     That takes a list. One that cannot be read, or is not named in kpis.yaml any more, takes nobody off: unknown is not "no longer on it", and
-    neither is a row that was refused. Whoever wants the values gone leaves a list with nobody on it; a mapping without contacts writes none, and
-    leaves what is there.
+    neither is a row that was refused. A list with nobody on it takes everybody off, which may be an export gone wrong: it stops at the guard on
+    clears, until somebody approves. A mapping without contacts writes none, and leaves what is there.
     """
     part, lacks = _of_records(target, contact_cards(book), book, store, KEPT), unknown(book, "contact")
     left = {contact for contact, _ in last_written(store, target)} & part.observed.keys() - part.desired.keys()
     if leaders(book) is None and "kol" not in book.inputs.unread and left:
         said = f"{target.connection}: kpis.yaml names no kol.csv; {len(left)} contacts keep what was written to them as key opinion leaders"
-        step = "name it under inputs; with nobody on it their values go"
+        step = "name it under inputs; with nobody on it their values go, once approved"
         part = replace(part, findings=(*part.findings, Finding("SC-W096", said, "warning", next=step)))
-    nothing = Desired(dict.fromkeys(target.field_names), dict.fromkeys(target.field_names, ("no longer on the list of key opinion leaders",)))
+    keys, why = tuple(target.field_names), ("no longer on the list of key opinion leaders",)
+    nothing = Desired(dict.fromkeys(keys), dict.fromkeys(keys, why), unknown=() if part.desired else keys)
     off = dict.fromkeys((id for id in left if not lacks.keys(id)), nothing)
     return replace(part, desired={**part.desired, **off}, population=part.population + len(off))
 

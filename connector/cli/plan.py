@@ -38,7 +38,7 @@ def plan(
         made = runs.plan(app, done, runs.books(app, done, instant(as_of, app)), only=id or (), out=out)
         names = app.resolved.settings.privacy.names
     changes = bool(made.plan.updates)
-    text: list[str | Table] = [*views.plan(made.plan, limit=limit, every=explain, names=names), *_guards(made)]
+    text: list[str | Table] = [*views.plan(made.plan, limit=limit, every=explain, names=names, warnings=False), *_guards(made)]
     if changes:
         text.append(f"saved. Apply exactly this with:  {command()} apply {made.plan.id if out is None else out}")
     code = worst((done.exit_code, 2 if changes and detailed_exitcode else 0))

@@ -66,7 +66,7 @@ def answer(done: RunReport, *, show_names: bool, signal: int = 0) -> Answer:
     if compared := views.compared(done.pulls):
         text += ["", *compared]
     if done.made:
-        text += ["", *views.plan(done.made.plan, names=show_names)]
+        text += ["", *views.plan(done.made.plan, names=show_names, warnings=False)]
     if done.made and done.made.plan.updates and done.pushes:
         text += ["", *views.pushed(done.pushes, names=show_names)]
     if missed := views.missed(done.missed):

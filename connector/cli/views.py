@@ -53,8 +53,8 @@ def compared(reports: Sequence[PullReport]) -> list[str]:
     return lines
 
 
-def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool) -> list[str | Table]:
-    """A plan: verdict, per connection, per field, then records with before → after and why."""
+def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool, warnings: bool = True) -> list[str | Table]:
+    """A plan: verdict, per connection, per field, then records with before → after and why. ``warnings`` False: they are told beside it."""
     lines: list[str | Table] = [made.verdict()]
     for scope in made.scopes:
         mine = made.of(scope.connection)
@@ -62,7 +62,7 @@ def plan(made: Plan, *, limit: int = SHOWN, every: bool = False, names: bool) ->
         held = f" · {scope.held} wait for their week" if scope.held else ""
         aside = f" · {scope.set_aside} set aside (stage not mapped)" if scope.set_aside else ""
         lines.append(f"  {scope.connection}  {_population(scope, mine)}  {count(values, 'value')}{held}{aside}")
-        lines += [f"  {finding.code}  {finding.message}" for finding in scope.findings if finding.severity == "warning"]
+        lines += [f"  {finding.code}  {finding.message}" for finding in scope.findings if warnings and finding.severity == "warning"]
     for scope in made.scopes:
         for object in dict.fromkeys(update.object for update in made.of(scope.connection)):
             heading = scope.connection if len(scope.populations) < 2 else f"{scope.connection} {object}"

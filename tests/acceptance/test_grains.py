@@ -206,7 +206,12 @@ def test_a_list_of_leaders_that_says_nothing_takes_nobody_off_and_the_push_says_
     org.ok("sync")
     assert [row["Id"] for row in org.query(asked)] == [a, b], "whose row is refused may be on it, who has none is not"
     kol.write_text("contact_key,advisory_board\n", encoding="utf-8")
-    org.ok("sync")
+    code, document = org.run("sync")
+    [push] = document["result"]["pushes"]
+    assert (code, [trip["code"] for trip in push["trips"]]) == (4, ["SC-E103"]), "an export that lost its rows looks like this"
+    assert [row["Id"] for row in org.query(asked)] == [a, b]
+    org.ok("plans", "approve", document["result"]["plan"]["id"])
+    org.ok("apply", document["result"]["plan"]["id"], "--yes")
     assert org.query(asked) == []
 
 
