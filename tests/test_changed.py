@@ -12,8 +12,7 @@ from connector import keeping, runs
 from connector.sync import PullReport
 from tests.pitfalls.catalogue import BOTH, SF
 from tests.rig import NAME, opened
-
-OBJECT = {"salesforce": "Opportunity", "hubspot": "deals"}
+from tests.scorecards import OBJECT
 
 
 @pytest.fixture(params=BOTH)

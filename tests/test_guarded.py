@@ -13,10 +13,9 @@ from connector import approvals, runs
 from connector.errors import Finding
 from tests.pitfalls.catalogue import BOTH, SF
 from tests.rig import NAME, opened
+from tests.scorecards import OBJECT, STAGE, held
 
 both = pytest.mark.parametrize("crm", BOTH)
-OBJECT = {"salesforce": "Opportunity", "hubspot": "deals"}
-STAGE = {"salesforce": "KPI_Stage__c", "hubspot": "kpi_stage"}
 
 
 @pytest.fixture
@@ -33,11 +32,6 @@ def setting(rig: Any, old: str, new: str) -> None:
     assert old in place.read_text()
     place.write_text(place.read_text().replace(old, new))
     rig.reopen()
-
-
-def held(rig: Any, deal: str) -> dict[str, Any]:
-    values = rig.org.tables["Opportunity"].rows[deal] if rig.crm == SF else rig.record("deals", deal).values
-    return {name: value for name, value in values.items() if name.lower().startswith("kpi_") and value not in (None, "")}
 
 
 def tripped(rig: Any) -> Finding:

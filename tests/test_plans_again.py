@@ -13,17 +13,13 @@ from connector import approvals, runs
 from connector.app import App
 from connector.cli.main import main
 from connector.connected import Connected
-from connector.sandbox.hubspot.values import Problem
-from connector.sandbox.salesforce.org import RowError
 from connector.state.plans import PlanBook
 from connector.sync import Report
-from tests.pitfalls.catalogue import BOTH, HS, SF
+from tests.pitfalls.catalogue import BOTH
 from tests.rig import NAME, opened
+from tests.scorecards import OBJECT, STAGE, STAMP, allow, held, refuse
 
 both = pytest.mark.parametrize("crm", BOTH)
-OBJECT = {SF: "Opportunity", HS: "deals"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
-STAMP = {SF: "KPI_Updated_At__c", HS: "kpi_updated_at"}
 
 
 @pytest.fixture
@@ -32,23 +28,6 @@ def rig(crm: str, tmp_path: Path) -> Iterator[Any]:
         made.own_mappings()
         made.advance(600)
         yield made
-
-
-def held(rig: Any, deal: str) -> dict[str, Any]:
-    values = rig.org.tables["Opportunity"].rows[deal] if rig.crm == SF else rig.record("deals", deal).values
-    return {name: value for name, value in values.items() if name.lower().startswith("kpi_") and value not in (None, "")}
-
-
-def refuse(rig: Any, deal: str) -> None:
-    if rig.crm == SF:
-        said = RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "no")
-        rig.org.rules.append(lambda object, row, values, user: said if row["Id"] == deal else None)
-    else:
-        rig.portal.rules.append(lambda record, wanted: Problem(STAGE[HS], "RULE", "no") if str(record.id) == deal else None)
-
-
-def allow(rig: Any) -> None:
-    (rig.org if rig.crm == SF else rig.portal).rules.clear()
 
 
 def planned(rig: Any) -> runs.Made:

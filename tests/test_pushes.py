@@ -11,17 +11,12 @@ import pytest
 
 from connector import sync
 from connector.cli.main import main
-from connector.sandbox.hubspot.values import Problem
-from connector.sandbox.salesforce.org import RowError
 from connector.state.ledger import Image
 from tests.pitfalls.catalogue import BOTH, HS, SF
 from tests.rig import NAME, opened
+from tests.scorecards import OBJECT, PACE, REASON, STAGE, held, refuse
 
 both = pytest.mark.parametrize("crm", BOTH)
-OBJECT = {SF: "Opportunity", HS: "deals"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
-PACE = {SF: "KPI_Pace__c", HS: "kpi_pace"}
-REASON = {SF: "KPI_Stale_Reason__c", HS: "kpi_stale_reason"}
 
 
 @pytest.fixture
@@ -31,21 +26,8 @@ def rig(crm: str, tmp_path: Path) -> Iterator[Any]:
         yield made
 
 
-def held(rig: Any, deal: str) -> dict[str, Any]:
-    values = rig.org.tables["Opportunity"].rows[deal] if rig.crm == SF else rig.record("deals", deal).values
-    return {name: value for name, value in values.items() if name.lower().startswith("kpi_") and value not in (None, "")}
-
-
 def outcomes(done: Any) -> dict[str, str]:
     return {o.update.id: o.status for push in done.pushes for o in push.outcomes}
-
-
-def refuse(rig: Any, deal: str) -> None:
-    if rig.crm == SF:
-        said = RowError("FIELD_CUSTOM_VALIDATION_EXCEPTION", "no")
-        rig.org.rules.append(lambda object, row, values, user: said if row["Id"] == deal else None)
-    else:
-        rig.portal.rules.append(lambda record, wanted: Problem(STAGE[HS], "RULE", "no") if str(record.id) == deal else None)
 
 
 @both

@@ -14,11 +14,9 @@ from connector.sandbox.hubspot.values import Problem
 from connector.sandbox.salesforce.org import RowError
 from tests.pitfalls.catalogue import BOTH, HS, SF
 from tests.rig import NAME, opened
+from tests.scorecards import GAPS, OBJECT, STAGE, held
 
 both = pytest.mark.parametrize("crm", BOTH)
-OBJECT = {SF: "Opportunity", HS: "deals"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
-GAPS = {SF: "KPI_Data_Gaps__c", HS: "kpi_data_gaps"}
 
 
 @pytest.fixture
@@ -26,12 +24,6 @@ def rig(crm: str, tmp_path: Any) -> Any:
     with opened(crm, tmp_path) as made:
         made.advance(60)
         yield made
-
-
-def held(rig: Any, deal: str) -> dict[str, Any]:
-    """The scorecard of a deal as the CRM has it."""
-    values = rig.org.tables["Opportunity"].rows[deal] if rig.crm == SF else rig.record("deals", deal).values
-    return {name: value for name, value in values.items() if name.lower().startswith("kpi_") and value not in (None, "")}
 
 
 def pushed(rig: Any) -> int:

@@ -21,10 +21,9 @@ from connector.scorecard.plan import FieldChange, Plan, PlannedUpdate, Scope
 from tests.mailbox import Hook, Mailbox
 from tests.pitfalls.catalogue import BOTH, HS, SF
 from tests.rig import NAME, opened
+from tests.scorecards import GAPS, OBJECT
 
 both = pytest.mark.parametrize("crm", BOTH)
-OBJECT = {SF: "Opportunity", HS: "deals"}
-GAPS = {SF: "KPI_Data_Gaps__c", HS: "kpi_data_gaps"}
 CANARY = "canary"
 
 

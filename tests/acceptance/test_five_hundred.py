@@ -16,9 +16,9 @@ from connector.sandbox.salesforce.org import RowError
 from tests.pitfalls.catalogue import HS, SF
 from tests.pitfalls.overheard import Answer, overheard
 from tests.rig import NAME, opened
+from tests.scorecards import STAGE
 
 WRITE = {SF: "/services/data/*/composite/sobjects", HS: "/crm/objects/*/deals/batch/update"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
 
 
 @pytest.mark.parametrize(("crm", "bulk"), [(SF, False), (SF, True), (HS, False)])  # HubSpot has no bulk way of writing

@@ -9,12 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from connector.cli.main import main
-from tests.pitfalls.catalogue import HS, SF
 from tests.rig import opened
 
-OBJECT = {SF: "Opportunity", HS: "deals"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
-GAPS = {SF: "KPI_Data_Gaps__c", HS: "kpi_data_gaps"}
 Call = Callable[..., tuple[int, dict[str, Any]]]
 
 
@@ -40,12 +36,6 @@ def caller(rig: Any, run: Call) -> Call:
 def turn(rig: Any) -> int:
     """What the scheduler does at its next turn: each job once, now."""
     return main(["--project", str(rig.root), "run", "--once"])
-
-
-def held(rig: Any, deal: str) -> dict[str, Any]:
-    """The scorecard of a deal as the CRM has it."""
-    values = rig.org.tables["Opportunity"].rows[deal] if rig.crm == SF else rig.record("deals", deal).values
-    return {name: value for name, value in values.items() if name.lower().startswith("kpi_") and value not in (None, "")}
 
 
 def move(rig: Any, deal: str, stage: str) -> None:

@@ -14,6 +14,7 @@ from connector.sandbox.salesforce.org import RowError
 from tests.cli import parked
 from tests.pitfalls.catalogue import BOTH, HS
 from tests.rig import NAME
+from tests.scorecards import OBJECT, STAGE
 
 CANARY = "Canarybird"
 both = pytest.mark.parametrize("crm", BOTH)
@@ -68,7 +69,7 @@ def test_a_deals_name_is_said_or_left_out_everywhere(rig: Any, shown: str, capsy
     rig.advance(60)
     say("sync", expected=(3,))
     say("dead-letters", "list")
-    rig.set(parked.OBJECT[rig.crm], typed, **{parked.STAGE[rig.crm]: "discovery"})
+    rig.set(OBJECT[rig.crm], typed, **{STAGE[rig.crm]: "discovery"})
     rig.advance(60)
     say("rollback", str(first), "--dry-run", expected=(3,))
     say("rollback", str(first), "--yes", expected=(3,))

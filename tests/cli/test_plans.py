@@ -14,6 +14,7 @@ from tests.cli import parked
 from tests.cli.conftest import Run
 from tests.pitfalls.catalogue import BOTH, SF
 from tests.rig import NAME
+from tests.scorecards import STAGE, held
 
 both = pytest.mark.parametrize("crm", BOTH)
 
@@ -32,9 +33,9 @@ def say(rig: Any, run: Run) -> parked.Call:
 def waiting(rig: Any, say: parked.Call, stage: str = "pilot") -> str:
     """A scheduled sync whose plan waits; its number."""
     parked.move(rig, rig.deals[0], stage)
-    before = parked.held(rig, rig.deals[0])
+    before = held(rig, rig.deals[0])
     assert parked.turn(rig) == 4
-    assert parked.held(rig, rig.deals[0]) == before, "nothing is half-written"
+    assert held(rig, rig.deals[0]) == before, "nothing is half-written"
     code, listed = say("plans", "list")
     assert code == 0
     [number] = [plan["id"] for plan in listed["result"] if plan["status"] == "awaiting"]
@@ -60,9 +61,9 @@ def test_a_plan_is_shown_approved_once_and_applied_at_the_next_turn(rig: Any, sa
     code, twice = say("plans", "approve", number)
     assert (code, twice["error"]["code"]) == (4, "SC-E100")
     assert "approved already" in twice["error"]["message"]
-    before = parked.held(rig, deal)
+    before = held(rig, deal)
     assert parked.turn(rig) == 0
-    assert parked.held(rig, deal)[parked.STAGE[rig.crm]] != before[parked.STAGE[rig.crm]]
+    assert held(rig, deal)[STAGE[rig.crm]] != before[STAGE[rig.crm]]
     assert status(say, number) == "applied"
     code, gone = say("plans", "reject", number, "--reason", "too late")
     assert (code, gone["error"]["code"]) == (4, "SC-E100")
@@ -82,9 +83,9 @@ def test_a_rejected_plan_is_never_applied(rig: Any, say: parked.Call) -> None:
     for verb in (("plans", "approve", number), ("apply", number)):
         code, refused = say(*verb)
         assert (code, refused["error"]["code"]) == (4, "SC-E109"), refused
-    before = parked.held(rig, deal)
+    before = held(rig, deal)
     assert parked.turn(rig) == 4, "the change is still there, and planned anew"
-    assert parked.held(rig, deal) == before
+    assert held(rig, deal) == before
     assert status(say, number) == "rejected"
     parked.chain_holds(say)
 
@@ -132,9 +133,9 @@ def test_a_file_that_is_not_the_plan_is_refused(rig: Any, say: parked.Call) -> N
     path.write_bytes(data)
     assert say("plans", "approve", number)[0] == 0
     path.write_bytes(data.replace(b"SC", b"SX") + b" ")  # after the approval
-    before = parked.held(rig, rig.deals[0])
+    before = held(rig, rig.deals[0])
     assert parked.turn(rig) == 4
-    assert parked.held(rig, rig.deals[0]) == before
+    assert held(rig, rig.deals[0]) == before
     assert status(say, number) == "superseded", "said once, not at every turn"
     path.unlink()
     code, missing = say("plans", "show", number)

@@ -13,6 +13,7 @@ from tests.cli import parked
 from tests.cli.conftest import Run
 from tests.pitfalls.catalogue import BOTH
 from tests.rig import NAME
+from tests.scorecards import GAPS, OBJECT, STAGE, held
 
 both = pytest.mark.parametrize("crm", BOTH)
 
@@ -38,12 +39,12 @@ def pushed(rig: Any, say: parked.Call) -> str:
 
 
 def scorecards(rig: Any) -> dict[str, dict[str, Any]]:
-    return {deal: parked.held(rig, deal) for deal in rig.deals}
+    return {deal: held(rig, deal) for deal in rig.deals}
 
 
 @both
 def test_a_dry_run_says_and_a_rollback_does_the_same(rig: Any, say: parked.Call) -> None:
-    rig.set(parked.OBJECT[rig.crm], rig.deals[0], **{parked.GAPS[rig.crm]: "typed by somebody"})
+    rig.set(OBJECT[rig.crm], rig.deals[0], **{GAPS[rig.crm]: "typed by somebody"})
     before = scorecards(rig)
     run = pushed(rig, say)
     ours = scorecards(rig)
@@ -83,7 +84,7 @@ def test_pushes_are_paused_until_somebody_resumes_them(rig: Any, say: parked.Cal
     rig.advance(900)
     assert parked.turn(rig) == 0
     capsys.readouterr()
-    stage = parked.STAGE[rig.crm]
+    stage = STAGE[rig.crm]
     assert {deal: held.get(stage) for deal, held in scorecards(rig).items()} == {deal: held.get(stage) for deal, held in ours.items()}
     actions = parked.chain_holds(say)
     assert [a for a in actions if a.startswith(("rollback", "connection."))] == ["connection.paused", "rollback.began", "connection.resumed"]
@@ -92,27 +93,27 @@ def test_pushes_are_paused_until_somebody_resumes_them(rig: Any, say: parked.Cal
 @both
 def test_what_somebody_changed_since_is_listed_and_exits_3(rig: Any, say: parked.Call) -> None:
     run = pushed(rig, say)
-    deal, gaps = rig.deals[1], parked.GAPS[rig.crm]
-    rig.set(parked.OBJECT[rig.crm], deal, **{gaps: "typed by somebody"})
+    deal, gaps = rig.deals[1], GAPS[rig.crm]
+    rig.set(OBJECT[rig.crm], deal, **{gaps: "typed by somebody"})
     code, dry = say("rollback", run, "--dry-run")
     code_done, done = say("rollback", run)
     assert (code, code_done) == (3, 3)
     assert dry["result"]["left"] == done["result"]["left"]
     assert [(left["record"], left["field"]) for left in done["result"]["left"]] == [(deal, gaps)]
     assert "somebody else" in done["result"]["left"][0]["why"]
-    assert parked.held(rig, deal) == {gaps: "typed by somebody"}
+    assert held(rig, deal) == {gaps: "typed by somebody"}
     parked.chain_holds(say)
 
 
 @both
 def test_single_fields_by_key_or_by_name(rig: Any, say: parked.Call) -> None:
     run = pushed(rig, say)
-    ours, stage = scorecards(rig), parked.STAGE[rig.crm]
+    ours, stage = scorecards(rig), STAGE[rig.crm]
     assert say("rollback", run, "--field", "stage")[0] == 0
     assert scorecards(rig) == {deal: {name: value for name, value in held.items() if name != stage} for deal, held in ours.items()}
-    code, rest = say("rollback", run, "--field", parked.GAPS[rig.crm], "--field", stage)
+    code, rest = say("rollback", run, "--field", GAPS[rig.crm], "--field", stage)
     assert code == 0
-    assert {parked.GAPS[rig.crm], stage}.isdisjoint(name for held in scorecards(rig).values() for name in held)
+    assert {GAPS[rig.crm], stage}.isdisjoint(name for held in scorecards(rig).values() for name in held)
     assert rest["summary"]["as_before"] > 0, "the stage is as before already"
     code, unknown = say("rollback", run, "--field", "amount")
     assert (code, unknown["error"]["code"]) == (64, "SC-E002")

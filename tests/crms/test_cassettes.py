@@ -109,7 +109,7 @@ def test_salesforce_discover(attempts: list[object]) -> None:
     fields = replay("salesforce/discover.yaml", attempts)
     assert len(fields) == 86
     assert fields["Name"] == Field("Name", "Name", "text", writable=True, length=120)
-    assert fields["Amount"] == Field("Amount", "Amount", "money", writable=True, scale=2)
+    assert fields["Amount"] == Field("Amount", "Amount", "money", writable=True, scale=2, precision=18)
     assert fields["KPI_Pace__c"].options == (Option("On pace", "On pace"), Option("Slow", "Slow"), Option("Stuck", "Stuck"))
     assert [option.value for option in fields["StageName"].options if not option.active] == ["Trial", "4 - VAC Approval", "InfoSec"]
     assert not fields["LastModifiedDate"].writable

@@ -23,12 +23,12 @@ from connector.scorecard.apply import Outcome
 from tests.pitfalls.catalogue import BOTH, HS, SF
 from tests.pitfalls.overheard import Answer, overheard
 from tests.rig import NAME, opened
+from tests.scorecards import STAGE
 
 both = pytest.mark.parametrize("crm", BOTH)
 hubspot = pytest.mark.parametrize("crm", [HS])
 salesforce = pytest.mark.parametrize("crm", [SF])
 WRITE = {SF: "/services/data/*/composite/sobjects", HS: "/crm/objects/*/deals/batch/update"}
-STAGE = {SF: "KPI_Stage__c", HS: "kpi_stage"}
 GATES = {SF: "KPI_Open_Gates__c", HS: "kpi_open_gates"}
 BULK = "[connections.crm.limits]\nbulk_write_above = 1\n"
 
