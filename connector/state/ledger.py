@@ -184,7 +184,7 @@ class Ledger:
 
     def written_by(self, plan: str, connection: str) -> frozenset[tuple[str, str, str]]:
         """(object, record, field) of what a plan has put into the CRM, or may have."""
-        done = WRITES.c.status.in_(("written", "unknown"))
+        done = WRITES.c.status.in_((*HELD, "unknown"))
         query = select(WRITES.c.object, WRITES.c.record, WRITES.c.field).where(WRITES.c.plan == plan, WRITES.c.connection == connection, done)
         with self._database.read() as db:
             return frozenset((row.object, row.record, row.field) for row in db.execute(query))
