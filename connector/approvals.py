@@ -20,8 +20,7 @@ LIFTED = frozenset({"SC-E102", "SC-E103", "SC-E105", "SC-E107"})
 def load_plan(app: App, path: Path) -> Plan:
     """A saved plan from its file. Raises Blocked SC-E109 if it is not byte for byte what was saved, or no longer to be applied."""
     made, saved = plan_files.read(app, path)
-    if saved.status in ("applied", "rejected", "superseded"):
-        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
+    saved.still_open()
     for scope in made.scopes:
         if scope.mapping != app.definitions.version:
             raise Blocked(f"the mapping changed since plan {made.id} was made", code="SC-E109")

@@ -44,11 +44,9 @@ def save(
         write_private(new, data)
         try:
             app.store.plans.save(made.id, path=str(path), sha256=sha256, status=status, summary=summary, reason=reason)
+            new.replace(path)
         except NumberTaken:
-            new.unlink()
             continue
-        except BaseException:
-            new.unlink()
-            raise
-        new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
         return made, path, sha256

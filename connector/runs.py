@@ -25,15 +25,13 @@ from connector.scorecard.apply import FINE
 from connector.scorecard.fits import Shape
 from connector.scorecard.plan import Plan
 from connector.state.calls import Budget
-from connector.state.plans import Status as PlanStatus
+from connector.state.plans import OPEN
 from connector.state.runs import Kind, Status
 from connector.sync import PlanItem, PullReport, PushReport, Report
 
 Stopped = Callable[[], bool]
 log = logging.getLogger(__name__)
 QUIET = "SC-E106"
-OPEN: tuple[PlanStatus, ...] = ("saved", "awaiting", "approved", "partial")
-"""What a plan may be while something of it is still to be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,9 +273,7 @@ def push(
 def _undecided(app: App, made: Plan) -> tuple[Plan, str]:
     """(a plan that is still to be applied, its hash), without records that have been deleted in the CRM since it was read. Raises Blocked SC-E109
     where somebody has decided otherwise, or changed its file."""
-    saved = app.store.plans.get(made.id)
-    if saved.status not in OPEN:
-        raise Blocked(f"plan {made.id} is {saved.status} already", code="SC-E109")
+    saved = app.store.plans.get(made.id).still_open()
     if saved.sha256 == planning.digest(planning.dumps(made)):
         return made, saved.sha256
     return plan_files.read(app, Path(saved.path))[0], saved.sha256

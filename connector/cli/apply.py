@@ -49,10 +49,9 @@ def apply(
         if not yes and console.terminal:
             typer.confirm(f"write {len(made.updates)} records?", abort=True)
         done.made = Made(made, path, "", trips)
-        if trips:
+        if reached := list(trips):
             with progress(console) as report:
-                told, stop, fail = report, signals.stop.is_set, on_stale == "fail"
-                runs.push(app, made, names=list(trips), report=told, stopped=stop, done=done, fail_on_stale=fail)
+                runs.push(app, made, names=reached, report=report, stopped=signals.stop.is_set, done=done, fail_on_stale=on_stale == "fail")
     stale = any(o.status == "stale" for p in done.pushes for o in p.outcomes)
     code = 4 if stale and on_stale == "fail" else done.exit_code
     text = [verdict(made, done), *views.pushed(done.pushes, names=names)]

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 ATTENTION = 6
 DEAL_PAGE = {"salesforce": "sandbox/salesforce/deals", "hubspot": "sandbox/hubspot/deals"}
-"""CRM → where its own API shows a deal."""
+"""CRM → where the sandbox shows a deal as its users see it."""
 
 
 def demo(

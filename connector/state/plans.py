@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sqlalchemy import Integer, cast, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from connector.errors import StateError
+from connector.errors import Blocked, StateError
 from connector.state.audit import append
 from connector.state.database import Database, Now
 from connector.state.tables.columns import table
@@ -18,6 +18,8 @@ from connector.state.tables.control import Plans
 
 PLANS = table(Plans)
 Status = Literal["saved", "awaiting", "approved", "applied", "partial", "rejected", "superseded"]
+OPEN: tuple[Status, ...] = ("saved", "awaiting", "approved", "partial")
+"""What a plan may be while something of it is still to be written."""
 
 
 class NumberTaken(StateError):
@@ -37,6 +39,12 @@ class SavedPlan:
     summary: Mapping[str, Any] | None
     reason: str | None
     decided_at: datetime | None = None
+
+    def still_open(self) -> SavedPlan:
+        """Itself. Raises Blocked SC-E109 where it is no longer to be applied."""
+        if self.status not in OPEN:
+            raise Blocked(f"plan {self.id} is {self.status} already", code="SC-E109")
+        return self
 
     @property
     def guards(self) -> Mapping[str, Sequence[Sequence[str]]]:
