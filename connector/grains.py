@@ -18,8 +18,8 @@ from connector.kpis.cards.card import Card
 from connector.kpis.cards.closed import closed_cards
 from connector.kpis.cards.contact import contact_cards
 from connector.kpis.cards.deal import Scorecard, scorecards
+from connector.kpis.cards.from_inputs import troubles, unknown
 from connector.kpis.cards.rep import rep_cards
-from connector.kpis.cards.rests import troubles, unknown
 from connector.kpis.cards.snapshot import snapshot_cards
 from connector.kpis.compute import DEFINITION_VERSION, selected
 from connector.kpis.questions.kol import leaders
