@@ -131,8 +131,8 @@ def _roomier(wanted: Wanted, seen: Mapping[str, Observed], more: Mapping[str, Ob
             return field
         if field.type == "text" and found.length > field.length:
             return replace(field, length=min(found.length, LONGEST_TEXT))
-        if field.precision and found.precision - found.scale > field.precision - field.scale:
-            return replace(field, precision=min(MOST_DIGITS, found.precision - found.scale + field.scale))
+        if field.precision and found.digits > field.digits:
+            return replace(field, precision=min(MOST_DIGITS, found.digits + field.scale))
         return field
 
     objects = tuple(replace(spec, fields=tuple(kept(spec.name, field) for field in spec.fields)) for spec in wanted.objects)
@@ -177,8 +177,8 @@ def _refused(field: FieldSpec, found: Seen) -> Iterator[tuple[str, str]]:
         return
     if field.type == "text" and found.length < field.length:
         yield "SC-E130", f"holds {found.length} of {field.length} characters"
-    if field.precision and found.precision - found.scale < field.precision - field.scale:
-        yield "SC-E130", f"holds {found.precision - found.scale} of {field.precision - field.scale} digits before the point"
+    if field.precision and found.digits < field.digits:
+        yield "SC-E130", f"holds {found.digits} of {field.digits} digits before the point"
     lacking = [option.value for option in field.options if option.value not in found.options]
     if lacking and (found.restricted or found.closed):
         yield "SC-E123", f"does not offer {', '.join(lacking)}"

@@ -47,6 +47,11 @@ class Field:
     scale: int | None = None
     sensitive: bool = False
 
+    @property
+    def digits(self) -> int | None:
+        """Digits before the point; None: no bound is known."""
+        return None if self.precision is None else self.precision - (self.scale or 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -35,6 +35,11 @@ class FieldSpec:
     refers_to: str | None = None
 
     @property
+    def digits(self) -> int:
+        """Those before the point."""
+        return self.precision - self.scale
+
+    @property
     def written(self) -> bool:
         return self.formula is None
 
@@ -110,6 +115,11 @@ class Seen:
     help: str | None = None
     differs: tuple[str, ...] = ()
     """What else of it is not as wanted, in words: what only this CRM has."""
+
+    @property
+    def digits(self) -> int:
+        """Those before the point."""
+        return self.precision - self.scale
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 MOST_DIGITS = 18
 COMPANION_OBJECT = "KPI_Scorecard__c"
@@ -22,6 +23,19 @@ TWO_FIELDS: Mapping[str, Mapping[str, str]] = {
     "hubspot": {"pace": "kpi_pace", "stale_reason": "kpi_stale_reason"},
 }
 """CRM → all that is made and written of a deal in the two-field mode, and the name of each field that the mapping does not name."""
+
+
+@cache
+def figures(shape: str) -> tuple[str, int, int]:
+    """(kind, first figure, figure behind the comma) of a shape, 0 where it has none. Raises ValueError for what is no shape.
+
+    >>> figures("Number(4,1)"), figures("Text(40)"), figures("Date")
+    (('Number', 4, 1), ('Text', 40, 0), ('Date', 0, 0))
+    """
+    match = re.fullmatch(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?", shape)
+    if match is None:
+        raise ValueError(f"{shape!r} is no shape of a field")
+    return match[1], int(match[2] or 0), int(match[3] or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +55,8 @@ class Row:
     @property
     def digits(self) -> int | None:
         """Digits before the point that its number may have, of at most eighteen in all; None: it is no number."""
-        match = re.fullmatch(r"(?:Number|Percent|Currency)\((\d+),(\d+)\)", self.shape)
-        return None if match is None else min(int(match[1]), MOST_DIGITS - int(match[2]))
+        kind, first, scale = figures(self.shape)
+        return min(first, MOST_DIGITS - scale) if kind in ("Number", "Percent", "Currency") else None
 
     def holds(self, value: int | float | Decimal) -> bool:
         """Whether a number fits, once it is rounded as the field has it. A percent is 0–1 here and 0–100 there.
@@ -52,8 +66,8 @@ class Row:
         """
         if (digits := self.digits) is None:
             return True
-        amount = abs(Decimal(str(value))) * (100 if self.shape.startswith("Percent") else 1)
-        scale = int(self.shape.rstrip(")").partition(",")[2])
+        kind, _, scale = figures(self.shape)
+        amount = abs(Decimal(str(value))) * (100 if kind == "Percent" else 1)
         return amount < Decimal(10) ** digits - Decimal(5).scaleb(-scale - 1)
 
 

@@ -32,7 +32,7 @@ class Shape:
             return None
         if known.length is not None and isinstance(value, str) and len(value) > known.length and known.type in ("text", "long_text"):
             return "SC-E130", f"{change.field} holds {known.length} characters, the value has {len(value)}: it is not cut"
-        if (digits := _digits(known)) is not None and _larger(value, digits):
+        if (digits := known.digits) is not None and _larger(value, digits):
             return "SC-E130", f"{change.field} holds numbers below {Decimal(10) ** digits:,f}, the value is {value}"
         if not known.restricted:
             return None
@@ -42,11 +42,6 @@ class Shape:
             return None
         where = f" for {pipeline}" if str(value) in everywhere else ""
         return "SC-E123", f"{change.field} does not offer {value!r}{where}"
-
-
-def _digits(known: Field) -> int | None:
-    """How many digits before the point a number of the field may have; None: no bound is known."""
-    return None if known.precision is None else known.precision - (known.scale or 0)
 
 
 def _larger(value: Value, digits: int) -> bool:

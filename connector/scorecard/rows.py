@@ -6,12 +6,11 @@ before the point and one after it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from connector.crms.provisioning import SpecType
-from connector.model.scorecard_fields import MOST_DIGITS, Row
+from connector.model.scorecard_fields import MOST_DIGITS, Row, figures
 
 WORDS: Mapping[str, SpecType] = {
     "Text": "text", "Number": "number", "Percent": "percent", "Currency": "money", "Date": "date", "DateTime": "datetime",
@@ -36,10 +35,9 @@ class Shape:
         >>> Shape.of("Currency(18,2)").precision, Shape.of("Text(40)").length
         (18, 40)
         """
-        match = re.fullmatch(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?", text)
-        if match is None or match[1] not in WORDS:
+        word, first, scale = figures(text)
+        if (kind := WORDS.get(word)) is None:
             raise ValueError(f"{text!r} is no shape of a field")
-        kind, first, scale = WORDS[match[1]], int(match[2] or 0), int(match[3] or 0)
         return cls(kind, first) if kind == "text" else cls(kind, 0, min(MOST_DIGITS, first + scale), scale)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from connector.kpis.book.book import Book, derived
 from connector.kpis.book.money import PLACES
@@ -28,12 +29,17 @@ class Card:
     why: Mapping[str, tuple[str, ...]]
 
 
+@cache
+def _by_key(fields: tuple[Field, ...]) -> Mapping[str, Field]:
+    return {field.key: field for field in fields}
+
+
 class Sheet:
     """A card in the making. ``fields``: those of its grain, whose numbers have so many digits."""
 
-    def __init__(self, subject: str, name: str | None, fields: Iterable[Field]) -> None:
+    def __init__(self, subject: str, name: str | None, fields: tuple[Field, ...]) -> None:
         self._subject, self._name = subject, name
-        self._fields = {field.key: field for field in fields}
+        self._fields = _by_key(fields)
         self._values: dict[str, object] = {}
         self._why: dict[str, tuple[str, ...]] = {}
 
