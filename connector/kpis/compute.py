@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from connector.clock import parse_instant
 from connector.errors import InputError, MappingError
-from connector.kpis.book.book import Book
+from connector.kpis.book.book import Book, derived
 from connector.kpis.book.sections import SCHEMAS
 from connector.kpis.definition import REGISTRY, Kpi, Measure, Unit
 from connector.kpis.inputs.reading import from_rows, nearest
@@ -85,9 +85,14 @@ def units() -> dict[str, Mapping[str, Unit]]:
 
 
 def compute(book: Book, names: Sequence[str] | None = None) -> list[Measure]:
-    """Every measure of the named KPIs (None: those switched on), in the order of the names."""
+    """Every measure of the named KPIs (None: those switched on), in the order of the names. Each is worked out once for a book, whoever asks."""
     chosen = known(selected(book.settings.kpis) if names is None else names)
-    return [measure for kpi in chosen for measure in kpi.measures(book)]
+    return [measure for kpi in chosen for measure in _measures(book, kpi.name)]
+
+
+@derived
+def _measures(book: Book, name: str) -> tuple[Measure, ...]:
+    return tuple(REGISTRY[name].measures(book))
 
 
 def compute_by(book: Book, dimensions: Sequence[str], names: Sequence[str] | None = None, only: Mapping[str, str] | None = None) -> list[Measure]:
